@@ -1,0 +1,82 @@
+//! Failures behind a tool → what the caller gets: an HTTP refusal where the client can act on it, otherwise a tool error
+//! with a calm sentence. Causes stay in the log.
+
+use rmcp::model::{CallToolResult, ContentBlock};
+use shared::auth::error::{AuthError, TokenFault};
+use shared::graph::GraphError;
+use shared::obo::error::OboError;
+use tracing::{error, warn};
+
+/// How a call ends that did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// An HTTP status with a challenge: the client signs in again and the call then works.
+    Refuse(AuthError),
+    /// A tool error: `isError` with a sentence for the model and the person.
+    Tell(String),
+}
+
+impl Failure {
+    pub(crate) fn tell(sentence: &str) -> Self {
+        Self::Tell(sentence.to_owned())
+    }
+}
+
+impl From<OboError> for Failure {
+    fn from(cause: OboError) -> Self {
+        match cause {
+            // The client refreshes its token and repeats the call: nobody notices.
+            OboError::AssertionAboutToExpire => Self::Refuse(AuthError::InvalidToken(TokenFault::AboutToExpire)),
+            OboError::AssertionRejected { .. } => {
+                warn!("{cause}");
+                Self::Refuse(AuthError::InvalidToken(TokenFault::Revoked))
+            }
+            OboError::InteractionRequired { code, claims } => {
+                warn!(entra.code = code, "entra asks for a step-up");
+                Self::Refuse(AuthError::InteractionRequired { claims })
+            }
+            // Signing in again without a consent page would loop, so this is for a person to read.
+            OboError::ConsentRequired { .. } => {
+                warn!("{cause}");
+                Self::tell(
+                    "Your organization has not yet allowed this server to read your Microsoft 365 data for you. \
+                     Ask an administrator to grant consent to the server's application.",
+                )
+            }
+            OboError::Configuration { .. } | OboError::Credential(_) => {
+                error!("{cause}");
+                Self::tell("This server is not set up correctly; its operators have been told. Try again later.")
+            }
+            OboError::Unavailable { retry_after, .. } => {
+                warn!("{cause}");
+                Self::Tell(later("The sign-in service", retry_after))
+            }
+        }
+    }
+}
+
+impl From<GraphError> for Failure {
+    fn from(cause: GraphError) -> Self {
+        warn!("{cause}");
+        match cause {
+            GraphError::TokenRefused => Self::Refuse(AuthError::InvalidToken(TokenFault::Revoked)),
+            GraphError::Denied(_) => {
+                Self::tell("Microsoft Graph does not give you access to this, or it does not exist.")
+            }
+            GraphError::Unavailable { retry_after, .. } => Self::Tell(later("Microsoft Graph", retry_after)),
+            GraphError::Unreadable | GraphError::Http(_) => Self::Tell(later("Microsoft Graph", None)),
+        }
+    }
+}
+
+fn later(who: &str, retry_after: Option<std::time::Duration>) -> String {
+    match retry_after {
+        Some(wait) => format!("{who} is busy. Try again in {} seconds.", wait.as_secs().max(1)),
+        None => format!("{who} is not answering at the moment. Try again shortly."),
+    }
+}
+
+/// A tool error (MCP 2026-07-28, Tools, "Error Handling": what the model should see).
+pub(crate) fn tool_error(sentence: String) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(sentence)])
+}

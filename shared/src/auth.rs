@@ -1,0 +1,11 @@
+//! The resource server's side: from an `Authorization` header to a verified caller, or to a refusal.
+
+pub mod bearer;
+pub mod caller;
+pub mod challenge;
+pub mod claims;
+pub mod error;
+pub mod jwks;
+mod jws;
+pub mod require_bearer;
+pub mod verifier;

@@ -1,0 +1,126 @@
+//! `Authorization` header → [`BearerToken`] (RFC 6750 §2.1).
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::{AuthError, TokenFault};
+
+/// The longest token that is looked at. A token with 200 groups has 11 KiB; beyond that Entra leaves groups out
+/// (access-token-claims-reference, "Groups overage claim").
+pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
+
+/// A token as it came, not yet verified. Nothing can be done with it but to verify it.
+#[derive(Debug)]
+pub struct BearerToken(SecretString);
+
+impl BearerToken {
+    /// The one bearer token of a request.
+    ///
+    /// Exactly one `Authorization` field, the scheme `Bearer` in any case, spaces, one b64token. A token anywhere else is
+    /// not looked at, and beside a good header it makes the request ambiguous.
+    ///
+    /// # Errors
+    ///
+    /// - [`AuthError::MissingToken`]: no field, or another scheme.
+    /// - [`AuthError::AmbiguousCredentials`]: two fields, or a second token in the query.
+    /// - [`AuthError::InvalidToken`]: the value is not a b64token, or too long.
+    pub fn from_request(headers: &HeaderMap, query: Option<&str>) -> Result<Self, AuthError> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let Some(field) = fields.next() else { return Err(AuthError::MissingToken) };
+        if fields.next().is_some() {
+            return Err(AuthError::AmbiguousCredentials("two Authorization fields"));
+        }
+        let bytes = field.as_bytes();
+        let scheme_length = bytes.iter().position(|byte| !is_token_char(*byte)).unwrap_or(bytes.len());
+        let (scheme, rest) = bytes.split_at(scheme_length);
+        if !scheme.eq_ignore_ascii_case(b"Bearer") {
+            return Err(AuthError::MissingToken);
+        }
+        // White space round a field value is not part of it (RFC 9110 §5.5).
+        let token = rest.trim_ascii();
+        let spaces_only = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).all(|byte| *byte == b' ');
+        if rest.is_empty() || !spaces_only || !is_b64token(token) {
+            return Err(AuthError::InvalidToken(TokenFault::NotBearer));
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::InvalidToken(TokenFault::TooLong));
+        }
+        if query_has_token(query) {
+            return Err(AuthError::AmbiguousCredentials("a second token in the query"));
+        }
+        match std::str::from_utf8(token) {
+            Ok(text) => Ok(Self(SecretString::from(text))),
+            Err(_) => Err(AuthError::InvalidToken(TokenFault::NotBearer)),
+        }
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    pub(super) fn into_secret(self) -> SecretString {
+        self.0
+    }
+}
+
+/// `tchar` of RFC 9110 §5.6.2, of which scheme names are made.
+fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1).
+fn is_b64token(bytes: &[u8]) -> bool {
+    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
+    let Some(body) = bytes.get(..bytes.len() - padding) else { return false };
+    !body.is_empty() && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+}
+
+/// RFC 6750 §2.3's query parameter, by its decoded name.
+fn query_has_token(query: Option<&str>) -> bool {
+    query.is_some_and(|query| url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(values: &[&str]) -> Result<String, AuthError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        BearerToken::from_request(&headers, None).map(|token| token.expose().to_owned())
+    }
+
+    #[test]
+    fn the_scheme_may_be_spelled_in_any_case_and_the_token_may_not_be_cut() {
+        assert_eq!(parse(&["Bearer abc.def-_~+/=="]).unwrap(), "abc.def-_~+/==");
+        assert_eq!(parse(&["bEARER   x"]).unwrap(), "x");
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        assert_eq!(parse(&[]), Err(AuthError::MissingToken));
+        assert_eq!(parse(&["Basic abc"]), Err(AuthError::MissingToken));
+        assert_eq!(parse(&["Bearerabc"]), Err(AuthError::MissingToken));
+        for value in ["Bearer", "Bearer a b", "Bearer a,b", "Bearer \"a\"", "Bearer =", "Bearer a=b", "Bearer\ta"] {
+            assert_eq!(parse(&[value]), Err(AuthError::InvalidToken(TokenFault::NotBearer)), "{value}");
+        }
+        assert!(matches!(parse(&["Bearer a", "Bearer a"]), Err(AuthError::AmbiguousCredentials(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_value_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let mut headers = HeaderMap::new();
+                headers.insert(AUTHORIZATION, value);
+                let _ = BearerToken::from_request(&headers, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A verified caller, and what may be done with having verified one.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::tool::scope_includes;
+
+/// A verified caller. Only [`super::verifier::TokenVerifier::verify`] builds one, so holding it is the proof.
+#[derive(Debug)]
+pub struct Caller {
+    pub(super) tid: String,
+    pub(super) oid: String,
+    pub(super) permissions: Permissions,
+    pub(super) client: Option<String>,
+    pub(super) uti: Option<String>,
+    pub(super) expires_at: u64,
+    pub(super) answers_challenges: bool,
+    pub(super) token: SecretString,
+}
+
+/// What the token allows. Delegated and application permissions are two sets and never merge: an application role named
+/// like a scope grants nothing (claims-validation, "Validate the actor").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permissions {
+    /// A signed-in user through a client: `scp`, beside the user's own app roles.
+    Delegated {
+        /// Delegated permissions, short names.
+        scopes: Vec<String>,
+        /// The user's app roles; for display, they grant nothing here.
+        roles: Vec<String>,
+    },
+    /// An application by itself: `roles` with `idtyp=app`.
+    Application {
+        /// Application permissions.
+        roles: Vec<String>,
+    },
+}
+
+impl Caller {
+    /// The tenant (`tid`).
+    #[must_use]
+    pub fn tenant_id(&self) -> &str {
+        &self.tid
+    }
+
+    /// The user's or service principal's object in the tenant (`oid`).
+    #[must_use]
+    pub fn object_id(&self) -> &str {
+        &self.oid
+    }
+
+    /// The client application (`azp`, in v1.0 tokens `appid`).
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// The token's own identifier (`uti`).
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.uti.as_deref()
+    }
+
+    /// What the token allows.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// When the token ends (`exp`), in seconds since 1970.
+    #[must_use]
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// Whether the token carries the delegated permission, or one that includes it. False for applications.
+    #[must_use]
+    pub fn has_scope(&self, needed: &str) -> bool {
+        match &self.permissions {
+            Permissions::Delegated { scopes, .. } => scopes.iter().any(|held| scope_includes(held, needed)),
+            Permissions::Application { .. } => false,
+        }
+    }
+
+    /// Whether the caller is an application with that permission. False for users, whatever their roles.
+    #[must_use]
+    pub fn has_app_role(&self, needed: &str) -> bool {
+        match &self.permissions {
+            Permissions::Delegated { .. } => false,
+            Permissions::Application { roles } => roles.iter().any(|held| held == needed),
+        }
+    }
+
+    /// What starts an on-behalf-of exchange: only a signed-in user has one (v2-oauth2-on-behalf-of-flow: the flow works
+    /// for user principals only, AADSTS7000114).
+    #[must_use]
+    pub fn assertion(&self) -> Option<UserAssertion<'_>> {
+        match &self.permissions {
+            Permissions::Delegated { .. } => Some(UserAssertion(self)),
+            Permissions::Application { .. } => None,
+        }
+    }
+}
+
+/// A signed-in user's verified token, as it stands in for the user at the token endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct UserAssertion<'a>(&'a Caller);
+
+impl UserAssertion<'_> {
+    /// The user.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.0
+    }
+
+    /// Whether the client can answer a claims challenge (`xms_cc` has `cp1`).
+    #[must_use]
+    pub fn answers_challenges(&self) -> bool {
+        self.0.answers_challenges
+    }
+
+    /// The token itself: for the token endpoint, and nowhere else.
+    pub(crate) fn expose(&self) -> &str {
+        self.0.token.expose_secret()
+    }
+}

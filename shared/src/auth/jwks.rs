@@ -1,0 +1,218 @@
+//! Entra's signing keys: a [`KeySet`](key_set::KeySet) that decides, inside a [`JwksCache`] that fetches.
+//!
+//! Why a union with a lifetime per key and not the newest set: Entra's replicas disagree for hours, so a key that is
+//! still signing may be missing from one answer (signing-key-rollover describes exactly this cache).
+
+mod fetch;
+pub(crate) mod key_set;
+mod refresh_budget;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rand::Rng as _;
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+use super::error::{AuthError, TokenFault};
+use crate::config::Config;
+use crate::http::HttpClient;
+use crate::moment::Moment;
+use crate::single_flight::{Flight, SingleFlight};
+use fetch::{FetchError, KeySource};
+pub use key_set::VerificationKey;
+use key_set::{KeySet, Merge};
+use refresh_budget::RefreshBudget;
+
+/// How long a request waits for a fetch that it needs.
+const REQUEST_WAIT: Duration = Duration::from_secs(2);
+
+/// While there are no keys at all: how far apart the attempts are, so that service resumes within seconds.
+const EMPTY_RETRY: Duration = Duration::from_secs(4);
+
+/// While there are keys and fetching fails: the longest pause between attempts.
+const LONGEST_RETRY: Duration = Duration::from_mins(5);
+
+/// From when on failing refreshes are an error and not only a warning.
+const WORRYING_AGE: Duration = Duration::from_hours(2);
+
+/// What callers are told to wait for while there are no keys.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The process's key cache. Reading takes one atomic load: no lock, no await.
+#[derive(Debug)]
+pub struct JwksCache {
+    keys: ArcSwap<KeySet>,
+    source: KeySource,
+    flights: SingleFlight<(), Result<(), FetchError>>,
+    budget: Mutex<RefreshBudget>,
+    refresh_interval: Duration,
+    key_ttl: Duration,
+}
+
+/// How the keys stand, for `/health/ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// How many keys can verify now.
+    pub usable: usize,
+    /// When the last good fetch was.
+    pub age: Option<Duration>,
+}
+
+impl JwksCache {
+    /// An empty cache for the configured tenant. Nothing is fetched yet.
+    #[must_use]
+    pub fn new(config: &Config, http: HttpClient) -> Self {
+        Self {
+            keys: ArcSwap::from_pointee(KeySet::default()),
+            source: KeySource::new(config, http),
+            flights: SingleFlight::new(),
+            budget: Mutex::new(RefreshBudget::new(Moment::now())),
+            refresh_interval: config.jwks_refresh_interval,
+            key_ttl: config.jwks_key_ttl,
+        }
+    }
+
+    /// Starts fetching, now and then every refresh interval, in the background.
+    pub fn keep_fresh(&'static self) {
+        tokio::spawn(async move {
+            let mut failures: u32 = 0;
+            loop {
+                let outcome = self.fetch().landed().await;
+                failures = if matches!(outcome, Ok(Ok(()))) { 0 } else { failures.saturating_add(1) };
+                tokio::time::sleep(self.pause(failures)).await;
+            }
+        });
+    }
+
+    /// The key with that identifier.
+    ///
+    /// An unknown identifier is worth one question to Entra within this very request if `looks_like_ours` says so and the
+    /// budget allows; everything else is answered from memory.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::KeysUnavailable`] while there are no keys, or if asking failed; [`TokenFault::UnknownKey`] otherwise.
+    pub(crate) async fn key(
+        &'static self,
+        unverified_kid: &str,
+        looks_like_ours: impl FnOnce() -> bool,
+    ) -> Result<Arc<VerificationKey>, AuthError> {
+        let now = Moment::now();
+        let keys = self.keys.load();
+        if let Some(key) = keys.lookup(unverified_kid, now, self.key_ttl) {
+            let key = Arc::clone(key);
+            self.catch_up(keys.fetched_at(), now);
+            return Ok(key);
+        }
+        let empty = keys.usable(now, self.key_ttl) == 0;
+        drop(keys);
+
+        let unknown = || AuthError::InvalidToken(TokenFault::UnknownKey);
+        let unavailable = || AuthError::KeysUnavailable { retry_after: RETRY_AFTER };
+        if !empty && !looks_like_ours() {
+            return Err(unknown());
+        }
+        let Some(flight) = self.flight_for_a_miss(empty, now) else {
+            return Err(if empty { unavailable() } else { unknown() });
+        };
+        match tokio::time::timeout(REQUEST_WAIT, flight.landed()).await {
+            Ok(Ok(Ok(()))) => {
+                let found = self.keys.load().lookup(unverified_kid, Moment::now(), self.key_ttl).map(Arc::clone);
+                found.ok_or_else(unknown)
+            }
+            _ => Err(unavailable()),
+        }
+    }
+
+    /// How the keys stand.
+    #[must_use]
+    pub fn status(&self) -> KeyStatus {
+        let (keys, now) = (self.keys.load(), Moment::now());
+        KeyStatus {
+            usable: keys.usable(now, self.key_ttl),
+            age: keys.fetched_at().map(|fetched_at| now.since(fetched_at)),
+        }
+    }
+
+    /// The fetch a miss may wait for: the one in the air, or a new one that the budget pays for.
+    fn flight_for_a_miss(&'static self, empty: bool, now: Moment) -> Option<Flight<Result<(), FetchError>>> {
+        if let Some(flight) = self.flights.in_flight(&()) {
+            return Some(flight);
+        }
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = if empty { budget.take_when_empty(now, EMPTY_RETRY) } else { budget.take(now) };
+        drop(budget);
+        granted.then(|| self.fetch())
+    }
+
+    /// Starts a refresh that nobody waits for, if the background one is overdue: timers stand still while an instance is
+    /// frozen, and the first request afterwards must not pay for that.
+    fn catch_up(&'static self, fetched_at: Option<Moment>, now: Moment) {
+        let overdue = self.refresh_interval + self.refresh_interval / 5;
+        if fetched_at.is_some_and(|fetched_at| now.since(fetched_at) > overdue) {
+            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            if budget.take_when_overdue(now) {
+                drop(budget);
+                drop(self.fetch());
+            }
+        }
+    }
+
+    /// The fetch in the air, or a new one.
+    fn fetch(&'static self) -> Flight<Result<(), FetchError>> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).attempted(Moment::now());
+        self.flights.join((), || {
+            let fetch = async move {
+                let fetched = self.source.fetch(Moment::now()).await;
+                match fetched {
+                    Ok(keys) => {
+                        self.take_in(keys);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.report(&error);
+                        Err(error)
+                    }
+                }
+            };
+            fetch.instrument(info_span!("jwks.fetch"))
+        })
+    }
+
+    fn take_in(&self, fetched: Vec<VerificationKey>) {
+        let now = Moment::now();
+        // Only fetches write, and there is one fetch at a time, so nothing is lost between load and store.
+        let (merged, Merge { added, replaced }) = self.keys.load().merged(fetched, now, self.key_ttl);
+        for kid in &replaced {
+            error!(jwks.kid = kid, "a signing key changed its modulus under the same kid; the newer one is used");
+        }
+        info!(jwks.keys = merged.usable(now, self.key_ttl), jwks.added = added, "signing keys fetched");
+        self.keys.store(Arc::new(merged));
+    }
+
+    fn report(&self, error: &FetchError) {
+        let KeyStatus { usable, age } = self.status();
+        let age_seconds = age.map(|age| age.as_secs());
+        let serious = usable == 0 || age.is_some_and(|age| age > WORRYING_AGE);
+        if serious {
+            error!(jwks.keys = usable, jwks.age_seconds = age_seconds, %error, "signing keys cannot be fetched");
+        } else {
+            warn!(jwks.keys = usable, jwks.age_seconds = age_seconds, %error, "signing keys cannot be fetched; the known ones serve on");
+        }
+    }
+
+    /// The pause before the next background fetch: the interval ± 10 % so that instances spread, after failures a
+    /// doubling pause with full jitter, and a short one while there are no keys at all.
+    fn pause(&self, failures: u32) -> Duration {
+        let random: f64 = rand::rng().random();
+        if failures == 0 {
+            return self.refresh_interval.mul_f64(0.9 + 0.2 * random);
+        }
+        if self.status().usable == 0 {
+            return EMPTY_RETRY.mul_f64(0.25 + 0.75 * random);
+        }
+        let doubled = Duration::from_secs(5) * 2_u32.saturating_pow(failures.min(7));
+        Duration::from_secs(1) + doubled.min(LONGEST_RETRY).mul_f64(random)
+    }
+}

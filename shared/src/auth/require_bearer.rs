@@ -1,0 +1,65 @@
+//! The middleware in front of every protected route: bearer → keys → verifier → [`Caller`], or a refusal.
+//!
+//! It runs before the body is read. Behind it there is a [`Caller`] in the request's extensions and no `Authorization`
+//! header any more: the inbound token must never travel on (MCP 2026-07-28, Authorization, "Token Handling").
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::AUTHORIZATION;
+use tracing::{Instrument as _, info, info_span, warn};
+
+use super::bearer::BearerToken;
+use super::caller::Caller;
+use super::error::AuthError;
+use crate::process::Process;
+
+/// Where code behind the middleware leaves a refusal that must become an HTTP status: MCP's own errors cannot carry one.
+#[derive(Clone, Debug, Default)]
+pub struct RefusalSlot(Arc<OnceLock<AuthError>>);
+
+impl RefusalSlot {
+    /// Refuses the request. The first refusal counts.
+    pub fn refuse(&self, refusal: AuthError) {
+        // A second refusal of the same request adds nothing.
+        drop(self.0.set(refusal));
+    }
+
+    fn taken(&self) -> Option<&AuthError> {
+        self.0.get()
+    }
+}
+
+/// Lets a request pass with its [`Caller`], or refuses it.
+pub async fn require_bearer(State(process): State<&'static Process>, mut request: Request, next: Next) -> Response {
+    let token = BearerToken::from_request(request.headers(), request.uri().query());
+    let caller = match authenticate(process, token).instrument(info_span!("auth.verify")).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refused(process, &refusal),
+    };
+    request.headers_mut().remove(AUTHORIZATION);
+    let slot = RefusalSlot::default();
+    request.extensions_mut().insert(Arc::new(caller));
+    request.extensions_mut().insert(slot.clone());
+    let response = next.run(request).await;
+    match slot.taken() {
+        Some(refusal) => refused(process, refusal),
+        None => response,
+    }
+}
+
+async fn authenticate(process: &'static Process, token: Result<BearerToken, AuthError>) -> Result<Caller, AuthError> {
+    process.verifier.authenticate(token?, &process.jwks).await
+}
+
+/// Logs a refusal once, where it becomes a response.
+fn refused(process: &Process, refusal: &AuthError) -> Response {
+    match refusal {
+        AuthError::MissingToken => tracing::debug!("refused: {refusal}"),
+        AuthError::KeysUnavailable { .. } => warn!("refused: {refusal}"),
+        _ => info!("refused: {refusal}"),
+    }
+    process.challenges.refuse(refusal)
+}

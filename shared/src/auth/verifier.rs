@@ -1,0 +1,188 @@
+//! The token verifier: [`BearerToken`] and key → [`Caller`].
+//!
+//! Order: shape and header (`jws`), key, signature and times (jsonwebtoken), then what Entra's tokens must say
+//! (claims-validation). Every row has its test in `tests/it/vectors/tokens.json`.
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Validation};
+
+use super::bearer::BearerToken;
+use super::caller::{Caller, Permissions};
+use super::claims::{AccessTokenClaims, is_guid};
+use super::error::{AuthError, TokenFault};
+use super::jwks::{JwksCache, VerificationKey};
+use super::jws::{self, UnverifiedJws};
+use crate::config::Config;
+use crate::moment::Moment;
+
+/// How far our clock and Entra's may differ, in seconds. Microsoft's own libraries allow 300; hosts today keep time.
+const LEEWAY: u64 = 60;
+
+/// The longest life of a token: continuous access evaluation sessions reach 28 hours (access-tokens, "Token lifetime").
+const MAX_LIFETIME: u64 = 30 * 3_600;
+
+/// Decides whether a token is one of this tenant's for this application. Pure: no I/O, the key is handed in.
+#[derive(Debug)]
+pub struct TokenVerifier {
+    tenant_id: String,
+    client_id: String,
+    audience: String,
+    issuer: String,
+    v1_issuer: Option<String>,
+    allowed_client_ids: Vec<String>,
+    validation: Validation,
+}
+
+impl TokenVerifier {
+    /// A verifier for the configured tenant and application.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let issuer = config.issuer().as_str().to_owned();
+        let v1_issuer = config.accept_v1_tokens.then(|| config.v1_issuer().as_str().to_owned());
+
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud"]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY;
+        // Issuer and audience are compared below, as one exact string each; the library would take arrays.
+        validation.validate_aud = false;
+
+        Self {
+            tenant_id: config.tenant_id.clone(),
+            client_id: config.client_id.clone(),
+            audience: config.audience.clone(),
+            issuer,
+            v1_issuer,
+            allowed_client_ids: config.allowed_client_ids.clone(),
+            validation,
+        }
+    }
+
+    /// Verifies a token against the cached keys; asks for new keys only if the key is unknown and the token looks like
+    /// one of ours in every other way.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::InvalidToken`] with what is wrong, [`AuthError::KeysUnavailable`] while there are no keys.
+    pub async fn authenticate(&self, token: BearerToken, jwks: &'static JwksCache) -> Result<Caller, AuthError> {
+        let unverified = jws::parse(token.expose()).map_err(AuthError::InvalidToken)?;
+        let looks_like_ours = || self.looks_like_ours(&unverified, Moment::now());
+        let key = jwks.key(&unverified.unverified_kid, looks_like_ours).await?;
+        self.verify(token, &key, Moment::now()).map_err(AuthError::InvalidToken)
+    }
+
+    /// The caller whose token this is.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenFault`]: the first check that fails.
+    pub fn verify(&self, token: BearerToken, key: &VerificationKey, now: Moment) -> Result<Caller, TokenFault> {
+        let decoded = jsonwebtoken::decode::<AccessTokenClaims>(token.expose(), key.decoding_key(), &self.validation);
+        let claims = decoded.map_err(|error| fault_of(error.kind()))?.claims;
+        self.check_origin(&claims)?;
+        check_times(&claims, now)?;
+        if !is_guid(&claims.oid) {
+            return Err(TokenFault::ObjectId);
+        }
+        if claims.cnf {
+            return Err(TokenFault::KeyBound);
+        }
+        let answers_challenges = claims.client_answers_challenges();
+        let client = if claims.ver == "2.0" { claims.azp } else { claims.appid };
+        self.check_client(client.as_deref())?;
+        Ok(Caller {
+            permissions: permissions(claims.scp.as_deref(), claims.roles, claims.idtyp.as_deref())?,
+            tid: claims.tid,
+            oid: claims.oid,
+            client,
+            uti: claims.uti,
+            expires_at: claims.exp,
+            answers_challenges,
+            token: token.into_secret(),
+        })
+    }
+
+    /// Issuer, tenant, version and audience, bound together: Entra signs all tenants' tokens with the same keys, so these
+    /// are what keeps other tenants' users out (access-tokens, "Validate the issuer").
+    fn check_origin(&self, claims: &AccessTokenClaims) -> Result<(), TokenFault> {
+        let expected_version = if claims.iss == self.issuer {
+            "2.0"
+        } else if self.v1_issuer.as_deref() == Some(&claims.iss) {
+            "1.0"
+        } else {
+            return Err(if claims.ver == "1.0" { TokenFault::Version } else { TokenFault::Issuer });
+        };
+        if claims.tid != self.tenant_id {
+            return Err(TokenFault::Tenant);
+        }
+        if claims.ver != expected_version {
+            return Err(TokenFault::Version);
+        }
+        let audience_fits = match expected_version {
+            "2.0" => claims.aud == self.client_id,
+            // v1.0: the client id or an Application ID URI, with or without a trailing slash.
+            _ => claims.aud == self.client_id || without_slash(&claims.aud) == without_slash(&self.audience),
+        };
+        if audience_fits { Ok(()) } else { Err(TokenFault::Audience) }
+    }
+
+    fn check_client(&self, client: Option<&str>) -> Result<(), TokenFault> {
+        let allowed = self.allowed_client_ids.is_empty()
+            || client.is_some_and(|client| self.allowed_client_ids.iter().any(|allowed| allowed == client));
+        if allowed { Ok(()) } else { Err(TokenFault::Client) }
+    }
+
+    /// Whether a token under an unknown key is worth a question to Entra: everything but the signature fits. This keeps
+    /// strangers from spending the refresh budget with any text at hand.
+    fn looks_like_ours(&self, unverified: &UnverifiedJws, now: Moment) -> bool {
+        let Ok(claims) = serde_json::from_str::<AccessTokenClaims>(&unverified.unverified_claims) else { return false };
+        self.check_origin(&claims).is_ok()
+            && check_times(&claims, now).is_ok()
+            && claims.exp + LEEWAY > now.unix_seconds()
+            && claims.nbf <= now.unix_seconds() + LEEWAY
+    }
+}
+
+/// What jsonwebtoken leaves open about times: it checks `exp` and `nbf` against the clock.
+fn check_times(claims: &AccessTokenClaims, now: Moment) -> Result<(), TokenFault> {
+    if claims.iat > now.unix_seconds() + LEEWAY {
+        return Err(TokenFault::Times("issued in the future"));
+    }
+    match claims.exp.checked_sub(claims.iat) {
+        Some(lifetime) if lifetime <= MAX_LIFETIME => {}
+        _ => return Err(TokenFault::Times("lifetime beyond what Entra issues")),
+    }
+    if claims.nbf > claims.exp {
+        return Err(TokenFault::Times("starts after it ends"));
+    }
+    Ok(())
+}
+
+/// The token's permissions, or none at all: an ID token, or an application that nobody gave a role. Entra issues app-only
+/// tokens to any application of the tenant, so "neither" must be refused (access-tokens, "Validate permissions").
+fn permissions(scp: Option<&str>, roles: Option<Vec<String>>, idtyp: Option<&str>) -> Result<Permissions, TokenFault> {
+    // RFC 6749 §3.3: scopes are separated by U+0020, nothing else. Agent tokens carry "/" for "none".
+    let scopes: Vec<String> =
+        scp.unwrap_or_default().split(' ').filter(|scope| !matches!(*scope, "" | "/")).map(str::to_owned).collect();
+    let roles = roles.unwrap_or_default();
+    match idtyp {
+        None | Some("user") if !scopes.is_empty() => Ok(Permissions::Delegated { scopes, roles }),
+        Some("app") if scopes.is_empty() && !roles.is_empty() => Ok(Permissions::Application { roles }),
+        None | Some("user" | "app") => Err(TokenFault::NoPermissions),
+        Some(_) => Err(TokenFault::Claims),
+    }
+}
+
+fn without_slash(text: &str) -> &str {
+    text.strip_suffix('/').unwrap_or(text)
+}
+
+fn fault_of(kind: &ErrorKind) -> TokenFault {
+    match kind {
+        ErrorKind::InvalidSignature => TokenFault::Signature,
+        ErrorKind::ExpiredSignature => TokenFault::Expired,
+        ErrorKind::ImmatureSignature => TokenFault::Times("not valid yet"),
+        // Malformed text is refused before, so what is left here is claims of a wrong type or absent.
+        _ => TokenFault::Claims,
+    }
+}

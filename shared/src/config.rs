@@ -1,0 +1,252 @@
+//! Settings: read once, checked whole, typed from then on.
+//!
+//! [`Config::from_lookup`] either gives a `Config` in which every field makes sense with every other, or one
+//! [`ConfigError`] that lists every fault. A fault names the variable and the way to mend it and never the value.
+
+mod parse;
+mod url_settings;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::metadata::{Issuer, ResourceId};
+use parse::Settings;
+
+/// Every variable that is read, for tests and for the infrastructure's cross-check.
+pub const VARIABLES: &[&str] = &[
+    "TENANT_ID",
+    "CLIENT_ID",
+    "AUDIENCE",
+    "CLIENT_SECRET",
+    "ALLOW_CLIENT_SECRET_IN_AZURE",
+    "MANAGED_IDENTITY_CLIENT_ID",
+    "FEDERATED_CREDENTIAL_OID",
+    "RESOURCE_SERVER_URL",
+    "SCOPE_URI",
+    "RESOURCE_DOCUMENTATION",
+    "AZURE_AUTHORITY_HOST",
+    "GRAPH_BASE_URL",
+    "ACCEPT_V1_TOKENS",
+    "ALLOWED_CLIENT_IDS",
+    "ALLOWED_ORIGINS",
+    "JWKS_REFRESH_INTERVAL",
+    "JWKS_KEY_TTL",
+    "OBO_MIN_ASSERTION_TTL",
+    "HOST",
+    "PORT",
+    "SERVER_NAME",
+    "DEBUG",
+];
+
+/// Everything the process needs to know, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// `TENANT_ID`: the directory whose users may call. Lower-case GUID.
+    pub tenant_id: String,
+    /// `CLIENT_ID`: the application (client) ID of this API's registration; `aud` of every v2.0 token. Lower-case GUID.
+    pub client_id: String,
+    /// `AUDIENCE`, default `CLIENT_ID`: also accepted as `aud`, but only of v1.0 tokens (v2.0 tokens always carry the
+    /// client id: access-token-claims-reference, `aud`).
+    pub audience: String,
+    /// How this process proves to Entra that it is `CLIENT_ID`.
+    pub credential: CredentialConfig,
+    /// `RESOURCE_SERVER_URL`: public base URL, without a trailing slash.
+    pub base_url: ResourceId,
+    /// The MCP endpoint's public URL: `RESOURCE_SERVER_URL` + `/mcp`. The RFC 8707 resource, byte for byte.
+    pub mcp_url: ResourceId,
+    /// `SCOPE_URI`, default the MCP URL: what stands before a scope's short name where scopes are advertised.
+    pub scope_uri: String,
+    /// `RESOURCE_DOCUMENTATION`: a page for people who connect a client (RFC 9728 §2, `resource_documentation`).
+    pub resource_documentation: Option<String>,
+    /// `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`; without a trailing slash.
+    pub authority: String,
+    /// `GRAPH_BASE_URL`, default `https://graph.microsoft.com`; without a trailing slash.
+    pub graph_base_url: String,
+    /// `ACCEPT_V1_TOKENS`, default false.
+    pub accept_v1_tokens: bool,
+    /// `ALLOWED_CLIENT_IDS`: the client applications (`azp`) that may call; empty: any that Entra gives a token to.
+    pub allowed_client_ids: Vec<String>,
+    /// `ALLOWED_ORIGINS`: browser origins that may call; any other `Origin` that is present gets 403.
+    pub allowed_origins: Vec<String>,
+    /// `JWKS_REFRESH_INTERVAL`, default 1 hour (Entra's own advice: signing-key-rollover).
+    pub jwks_refresh_interval: Duration,
+    /// `JWKS_KEY_TTL`, default 24 hours: how long a key serves after it was last seen in the key set.
+    pub jwks_key_ttl: Duration,
+    /// `OBO_MIN_ASSERTION_TTL`, default 5 minutes: the life a caller's token must have left for a *new* exchange.
+    pub obo_min_assertion_ttl: Duration,
+    /// `HOST` and `PORT`, or what the Functions host says: where to listen.
+    pub listen: SocketAddr,
+    /// `SERVER_NAME`: shown to clients.
+    pub server_name: String,
+    /// `DEBUG`: readable logs instead of JSON lines.
+    pub debug: bool,
+}
+
+/// How the process proves itself at the token endpoint.
+#[derive(Debug)]
+pub enum CredentialConfig {
+    /// `CLIENT_SECRET`: for development.
+    Secret(SecretString),
+    /// A user-assigned managed identity whose token is the client assertion (federated credential): for production.
+    ManagedIdentity(UserAssignedIdentity),
+}
+
+/// Which user-assigned managed identity to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserAssignedIdentity {
+    /// `MANAGED_IDENTITY_CLIENT_ID`.
+    ClientId(String),
+    /// `FEDERATED_CREDENTIAL_OID`: the identity's object (principal) ID.
+    ObjectId(String),
+}
+
+/// One setting at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The variable's name.
+    pub variable: &'static str,
+    /// What is wrong and what to do about it. Never the value.
+    pub problem: String,
+}
+
+/// Every setting at fault, in the order of [`VARIABLES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// At least one.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.faults.len();
+        let noun = if count == 1 { "setting is" } else { "settings are" };
+        write!(formatter, "{count} {noun} not usable:")?;
+        for fault in &self.faults {
+            write!(formatter, "\n  {}: {}", fault.variable, fault.problem)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// The checked settings.
+    ///
+    /// `lookup` gives a variable's value, or nothing where it is not set; an empty value counts as not set.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every setting at fault.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut settings = Settings::new(&lookup);
+        let in_azure = settings.in_azure();
+
+        let tenant_id = settings.tenant_id();
+        let client_id = settings.guid("CLIENT_ID", "the app registration's 'Application (client) ID'");
+        if tenant_id.is_some() && tenant_id == client_id {
+            settings.fault(
+                "CLIENT_ID",
+                "is the same GUID as TENANT_ID; TENANT_ID is the 'Directory (tenant) ID', CLIENT_ID the \
+                 'Application (client) ID', both on the app registration's Overview page",
+            );
+        }
+        let tenant_id = tenant_id.unwrap_or_default();
+        let client_id = client_id.unwrap_or_default();
+
+        let audience = settings.audience(&tenant_id, &client_id);
+        let credential = settings.credential(&tenant_id, &client_id, in_azure);
+        let base_url = settings.resource_server_url(in_azure).unwrap_or_default();
+        let mcp_url = format!("{base_url}/mcp");
+        let scope_uri = settings.scope_uri(&tenant_id).unwrap_or_else(|| mcp_url.clone());
+        let resource_documentation = settings.documentation_url();
+        let authority = settings.service_base("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com");
+        let graph_base_url = settings.service_base("GRAPH_BASE_URL", "https://graph.microsoft.com");
+        let accept_v1_tokens = settings.boolean("ACCEPT_V1_TOKENS");
+        let allowed_client_ids = settings.guid_list("ALLOWED_CLIENT_IDS");
+        let allowed_origins = settings.origins();
+        let jwks_refresh_interval = settings.seconds("JWKS_REFRESH_INTERVAL", 3_600, 60..=86_400);
+        let jwks_key_ttl = settings.seconds("JWKS_KEY_TTL", 86_400, 3_600..=604_800);
+        if jwks_key_ttl < jwks_refresh_interval {
+            settings
+                .fault("JWKS_KEY_TTL", "is shorter than JWKS_REFRESH_INTERVAL: keys would expire before each refresh");
+        }
+        let obo_min_assertion_ttl = settings.seconds("OBO_MIN_ASSERTION_TTL", 300, 0..=3_600);
+        let listen = settings.listen();
+        let server_name = settings.server_name();
+        let debug = settings.boolean("DEBUG");
+
+        let (Some(credential), []) = (credential, settings.faults()) else {
+            return Err(settings.into_error());
+        };
+        Ok(Self {
+            tenant_id,
+            client_id,
+            audience,
+            credential,
+            base_url: ResourceId::new(base_url),
+            mcp_url: ResourceId::new(mcp_url),
+            scope_uri,
+            resource_documentation,
+            authority,
+            graph_base_url,
+            accept_v1_tokens,
+            allowed_client_ids,
+            allowed_origins,
+            jwks_refresh_interval,
+            jwks_key_ttl,
+            obo_min_assertion_ttl,
+            listen,
+            server_name,
+            debug,
+        })
+    }
+
+    /// The issuer of v2.0 tokens: `https://<authority>/<tenant>/v2.0` (access-tokens, "Token formats").
+    #[must_use]
+    pub fn issuer(&self) -> Issuer {
+        Issuer::new(format!("{}/{}/v2.0", self.authority, self.tenant_id))
+    }
+
+    /// The issuer of v1.0 tokens, which does not follow the authority's host (access-tokens, "Token formats").
+    #[must_use]
+    pub fn v1_issuer(&self) -> Issuer {
+        let china = self.authority.contains("login.partner.microsoftonline.cn")
+            || self.authority.contains("login.chinacloudapi.cn");
+        let host = if china { "sts.chinacloudapi.cn" } else { "sts.windows.net" };
+        Issuer::new(format!("https://{host}/{}/", self.tenant_id))
+    }
+
+    /// The `OpenID` Connect discovery document of this tenant's v2.0 endpoint.
+    #[must_use]
+    pub fn discovery_url(&self) -> String {
+        format!("{}/{}/v2.0/.well-known/openid-configuration", self.authority, self.tenant_id)
+    }
+
+    /// The token endpoint of this tenant (v2-oauth2-on-behalf-of-flow: never `/common`).
+    #[must_use]
+    pub fn token_endpoint(&self) -> String {
+        format!("{}/{}/oauth2/v2.0/token", self.authority, self.tenant_id)
+    }
+
+    /// A scope's short name as clients must ask for it: fully qualified, or Entra looks for it at Graph (AADSTS650053).
+    #[must_use]
+    pub fn qualified_scope(&self, short_name: &str) -> String {
+        format!("{}/{short_name}", self.scope_uri)
+    }
+
+    /// Whether the process listens on this machine only.
+    #[must_use]
+    pub fn listens_on_loopback(&self) -> bool {
+        match self.listen.ip() {
+            IpAddr::V4(address) => address.is_loopback(),
+            IpAddr::V6(address) => address.is_loopback(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

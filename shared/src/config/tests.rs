@@ -1,0 +1,242 @@
+use std::collections::HashMap;
+
+use super::*;
+
+const TENANT: &str = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
+const CLIENT: &str = "00001111-aaaa-2222-bbbb-3333cccc4444";
+const IDENTITY: &str = "22223333-cccc-4444-dddd-5555eeee6666";
+
+/// A set-up that works, with one thing changed: `""` unsets a variable.
+fn with(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut variables = HashMap::from([
+        ("TENANT_ID", TENANT),
+        ("CLIENT_ID", CLIENT),
+        ("CLIENT_SECRET", "Xx~8Q.secret-value"),
+        ("RESOURCE_SERVER_URL", "https://mcp.contoso.example"),
+    ]);
+    variables.extend(changes.iter().copied());
+    Config::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
+}
+
+/// The variables at fault, each once.
+fn faults(changes: &[(&str, &str)]) -> Vec<&'static str> {
+    let mut variables: Vec<&str> =
+        with(changes).err().map(|error| error.faults.iter().map(|fault| fault.variable).collect()).unwrap_or_default();
+    variables.dedup();
+    variables
+}
+
+#[test]
+fn a_minimal_set_up_works_with_the_documented_defaults() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.audience, CLIENT);
+    assert_eq!(config.mcp_url.as_str(), "https://mcp.contoso.example/mcp");
+    assert_eq!(config.scope_uri, "https://mcp.contoso.example/mcp");
+    assert_eq!(config.issuer().as_str(), format!("https://login.microsoftonline.com/{TENANT}/v2.0"));
+    assert_eq!(config.graph_base_url, "https://graph.microsoft.com");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
+    assert_eq!(config.jwks_refresh_interval, Duration::from_hours(1));
+    assert_eq!(config.jwks_key_ttl, Duration::from_hours(24));
+    assert_eq!(config.obo_min_assertion_ttl, Duration::from_mins(5));
+    assert!(!config.accept_v1_tokens && !config.debug);
+}
+
+#[test]
+fn every_fault_is_reported_at_once_and_no_value_is_shown() {
+    let error = with(&[("TENANT_ID", "nonsense-1"), ("CLIENT_ID", ""), ("PORT", "nonsense-2"), ("DEBUG", "nonsense-3")]);
+    let text = error.unwrap_err().to_string();
+    assert!(!text.contains("nonsense"), "{text}");
+    for variable in ["TENANT_ID", "CLIENT_ID", "PORT", "DEBUG"] {
+        assert!(text.contains(&format!("\n  {variable}: ")), "{variable} missing in {text}");
+    }
+}
+
+#[test]
+fn the_report_reads_well() {
+    let error = with(&[("TENANT_ID", "common"), ("CLIENT_SECRET", IDENTITY)]).unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    2 settings are not usable:
+      TENANT_ID: names many directories at once; this server serves one: use the GUID of your directory ('Directory (tenant) ID' on the app registration's Overview page)
+      CLIENT_SECRET: is a GUID, so it is the secret's ID; copy the column 'Value' of the secret instead
+    ");
+}
+
+#[test]
+fn guids() {
+    assert_eq!(faults(&[("TENANT_ID", "")]), ["TENANT_ID"]);
+    assert_eq!(faults(&[("TENANT_ID", "{aaaabbbb-0000-cccc-1111-dddd2222eeee}")]), ["TENANT_ID"]);
+    assert_eq!(faults(&[("TENANT_ID", " aaaabbbb-0000-cccc-1111-dddd2222eeee")]), ["TENANT_ID"]);
+    assert_eq!(faults(&[("TENANT_ID", "organizations")]), ["TENANT_ID"]);
+    assert_eq!(faults(&[("TENANT_ID", "Common")]), ["TENANT_ID"]);
+    assert_eq!(faults(&[("TENANT_ID", CLIENT)]), ["CLIENT_ID"]);
+    assert_eq!(faults(&[("CLIENT_ID", "\"00001111-aaaa-2222-bbbb-3333cccc4444\"")]), ["CLIENT_ID"]);
+    assert_eq!(faults(&[("ALLOWED_CLIENT_IDS", "x")]), ["ALLOWED_CLIENT_IDS"]);
+    assert_eq!(with(&[("TENANT_ID", &TENANT.to_uppercase())]).unwrap().tenant_id, TENANT);
+}
+
+#[test]
+fn resource_server_url() {
+    for refused in [
+        "",
+        "mcp.contoso.example",
+        "http://mcp.contoso.example",
+        "https://mcp.contoso.example/",
+        "https://mcp.contoso.example/mcp",
+        "https://mcp.contoso.example/mcp/",
+        "https://mcp.contoso.example/base",
+        "https://mcp.contoso.example?x=1",
+        "https://mcp.contoso.example#x",
+        "https://user@mcp.contoso.example",
+        "https://MCP.contoso.example",
+        "ftp://mcp.contoso.example",
+    ] {
+        assert_eq!(faults(&[("RESOURCE_SERVER_URL", refused)]), ["RESOURCE_SERVER_URL"], "{refused}");
+    }
+    for accepted in ["http://localhost:9000", "http://127.0.0.1:7071", "http://[::1]:9000", "https://a.example:8443"] {
+        assert_eq!(with(&[("RESOURCE_SERVER_URL", accepted)]).unwrap().base_url.as_str(), accepted);
+    }
+}
+
+#[test]
+fn localhost_is_refused_on_every_azure_host() {
+    for marker in ["WEBSITE_INSTANCE_ID", "CONTAINER_APP_NAME", "IDENTITY_ENDPOINT"] {
+        let changes = [
+            (marker, "x"),
+            ("RESOURCE_SERVER_URL", "http://localhost:9000"),
+            ("CLIENT_SECRET", ""),
+            ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY),
+        ];
+        assert_eq!(faults(&changes), ["RESOURCE_SERVER_URL"], "{marker}");
+    }
+}
+
+#[test]
+fn the_public_url_follows_the_host_where_it_says_its_name() {
+    let azure = with(&[
+        ("RESOURCE_SERVER_URL", ""),
+        ("WEBSITE_INSTANCE_ID", "x"),
+        ("WEBSITE_HOSTNAME", "app-1.azurewebsites.net"),
+        ("CLIENT_SECRET", ""),
+        ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY),
+    ]);
+    assert_eq!(azure.unwrap().base_url.as_str(), "https://app-1.azurewebsites.net");
+    let core_tools = with(&[("RESOURCE_SERVER_URL", ""), ("WEBSITE_HOSTNAME", "localhost:7071")]);
+    assert_eq!(core_tools.unwrap().base_url.as_str(), "http://localhost:7071");
+}
+
+#[test]
+fn exactly_one_credential() {
+    assert_eq!(faults(&[("CLIENT_SECRET", "")]), ["CLIENT_SECRET"]);
+    assert_eq!(faults(&[("MANAGED_IDENTITY_CLIENT_ID", IDENTITY)]), ["CLIENT_SECRET"]);
+    let both = [("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY), ("FEDERATED_CREDENTIAL_OID", IDENTITY)];
+    assert_eq!(faults(&both), ["FEDERATED_CREDENTIAL_OID"]);
+    assert_eq!(faults(&[("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", CLIENT)]), ["MANAGED_IDENTITY_CLIENT_ID"]);
+    assert_eq!(faults(&[("CLIENT_SECRET", ""), ("FEDERATED_CREDENTIAL_OID", TENANT)]), ["FEDERATED_CREDENTIAL_OID"]);
+    let federated = with(&[("CLIENT_SECRET", ""), ("FEDERATED_CREDENTIAL_OID", IDENTITY)]).unwrap();
+    assert!(matches!(federated.credential, CredentialConfig::ManagedIdentity(UserAssignedIdentity::ObjectId(_))));
+}
+
+#[test]
+fn a_secret_on_an_azure_host_must_be_meant() {
+    assert_eq!(faults(&[("WEBSITE_INSTANCE_ID", "x")]), ["CLIENT_SECRET"]);
+    assert!(with(&[("WEBSITE_INSTANCE_ID", "x"), ("ALLOW_CLIENT_SECRET_IN_AZURE", "true")]).is_ok());
+}
+
+#[test]
+fn audience() {
+    for refused in [
+        "api://00001111-aaaa-2222-bbbb-3333cccc4444/.default",
+        "api://00001111-aaaa-2222-bbbb-3333cccc4444/access_as_user",
+        "api://aaaabbbb-0000-cccc-1111-dddd2222eeee",
+        "https://mcp.contoso.example/mcp/MCP.Tools",
+        IDENTITY,
+        "something",
+    ] {
+        assert_eq!(faults(&[("AUDIENCE", refused)]), ["AUDIENCE"], "{refused}");
+    }
+    assert!(with(&[("AUDIENCE", "api://00001111-aaaa-2222-bbbb-3333cccc4444")]).is_ok());
+    assert!(with(&[("AUDIENCE", CLIENT)]).is_ok());
+}
+
+#[test]
+fn scopes() {
+    assert_eq!(faults(&[("SCOPE_URI", "api://aaaabbbb-0000-cccc-1111-dddd2222eeee")]), ["SCOPE_URI"]);
+    assert_eq!(faults(&[("SCOPE_URI", "api://x/")]), ["SCOPE_URI"]);
+    assert_eq!(faults(&[("SCOPE_URI", "api://x/access_as_user")]), ["SCOPE_URI"]);
+    assert_eq!(faults(&[("SCOPE_URI", "x")]), ["SCOPE_URI"]);
+    let config = with(&[("SCOPE_URI", "api://00001111-aaaa-2222-bbbb-3333cccc4444")]).unwrap();
+    assert_eq!(config.qualified_scope("MCP.Tools"), "api://00001111-aaaa-2222-bbbb-3333cccc4444/MCP.Tools");
+}
+
+#[test]
+fn services_are_https_or_on_this_machine() {
+    for variable in ["AZURE_AUTHORITY_HOST", "GRAPH_BASE_URL"] {
+        for refused in ["http://login.example", "login.example", "https://login.example/tenant", "https://a?b", "http://10.0.0.1"] {
+            assert_eq!(faults(&[(variable, refused)]), [variable], "{refused}");
+        }
+        assert!(with(&[(variable, "http://127.0.0.1:8400")]).is_ok());
+    }
+    let config = with(&[("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")]).unwrap();
+    assert_eq!(config.authority, "https://login.microsoftonline.us");
+}
+
+#[test]
+fn origins() {
+    for refused in ["*", "app.example", "https://app.example/", "https://app.example/x", "null"] {
+        assert_eq!(faults(&[("ALLOWED_ORIGINS", refused)]), ["ALLOWED_ORIGINS"], "{refused}");
+    }
+    let config = with(&[("ALLOWED_ORIGINS", "https://app.example, http://localhost:6274")]).unwrap();
+    assert_eq!(config.allowed_origins, ["https://app.example:443", "http://localhost:6274"]);
+}
+
+#[test]
+fn numbers_booleans_and_names() {
+    for (variable, refused) in [
+        ("JWKS_REFRESH_INTERVAL", "5"),
+        ("JWKS_REFRESH_INTERVAL", "1h"),
+        ("JWKS_KEY_TTL", "0"),
+        ("OBO_MIN_ASSERTION_TTL", "-1"),
+        ("PORT", "0"),
+        ("PORT", "70000"),
+        ("HOST", "example.com"),
+        ("ACCEPT_V1_TOKENS", "yes"),
+        ("DEBUG", "1"),
+        ("RESOURCE_DOCUMENTATION", "docs"),
+        ("FUNCTIONS_CUSTOMHANDLER_PORT", "x"),
+    ] {
+        assert_eq!(faults(&[(variable, refused)]), [variable], "{refused}");
+    }
+    let changes = [("JWKS_REFRESH_INTERVAL", "7200"), ("JWKS_KEY_TTL", "3600")];
+    assert_eq!(faults(&changes), ["JWKS_KEY_TTL"]);
+}
+
+#[test]
+fn the_functions_host_decides_about_port_and_interface() {
+    let config = with(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "4711"), ("PORT", "80"), ("HOST", "0.0.0.0")]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:4711");
+    let config = with(&[("PORT", "8080"), ("HOST", "0.0.0.0")]).unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+    assert!(!config.listens_on_loopback());
+}
+
+#[test]
+fn the_example_settings_are_complete_and_good() {
+    let example: serde_json::Value =
+        serde_json::from_str(include_str!("../../../local.settings.json.example")).unwrap();
+    let values = example["Values"].as_object().unwrap();
+    let config = Config::from_lookup(|name| values.get(name).and_then(|value| value.as_str()).map(str::to_owned));
+    assert!(config.is_ok(), "{}", config.unwrap_err());
+    for variable in VARIABLES {
+        assert!(values.contains_key(*variable), "{variable} is missing in local.settings.json.example");
+    }
+    let ours = |name: &String| !name.starts_with("Azure") && name != "FUNCTIONS_WORKER_RUNTIME";
+    for name in values.keys().filter(|name| ours(name) || VARIABLES.contains(&name.as_str())) {
+        assert!(VARIABLES.contains(&name.as_str()), "{name} is not a setting");
+    }
+}
+
+#[test]
+fn debug_output_shows_no_secret() {
+    let shown = format!("{:?}", with(&[]).unwrap());
+    assert!(!shown.contains("secret-value"), "{shown}");
+}

@@ -1,0 +1,66 @@
+//! The one process: everything that lives as long as it does.
+
+use once_cell::sync::OnceCell;
+
+use crate::auth::challenge::Challenges;
+use crate::auth::jwks::JwksCache;
+use crate::auth::verifier::TokenVerifier;
+use crate::config::Config;
+use crate::graph::GraphClient;
+use crate::http::{HttpClient, HttpClientError};
+use crate::obo::client::OboClient;
+
+/// The workspace's only static: the key cache and the on-behalf-of cache must be one per process.
+static PROCESS: OnceCell<Process> = OnceCell::new();
+
+/// Settings, caches and clients of a process.
+#[derive(Debug)]
+pub struct Process {
+    /// The checked settings.
+    pub config: Config,
+    /// Entra's signing keys.
+    pub jwks: JwksCache,
+    /// Decides about tokens.
+    pub verifier: TokenVerifier,
+    /// Builds refusals.
+    pub challenges: Challenges,
+    /// Tokens for Graph on a user's behalf.
+    pub obo: OboClient,
+    /// Microsoft Graph.
+    pub graph: GraphClient,
+}
+
+impl Process {
+    /// A process for these settings. Does nothing yet: no I/O, no task.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpClientError`] where TLS cannot be set up.
+    pub fn new(config: Config) -> Result<Self, HttpClientError> {
+        let http = HttpClient::new()?;
+        Ok(Self {
+            jwks: JwksCache::new(&config, http.clone()),
+            verifier: TokenVerifier::new(&config),
+            challenges: Challenges::new(&config),
+            obo: OboClient::new(&config, http.clone()),
+            graph: GraphClient::new(&config, http),
+            config,
+        })
+    }
+
+    /// Makes this the process's one `Process`. Only `main` calls this; a second call gets the first one back.
+    pub fn install(self) -> &'static Self {
+        PROCESS.get_or_init(|| self)
+    }
+
+    /// A process that lives to the end of the program without being *the* one: for tests, which build many.
+    #[must_use]
+    pub fn leaked(self) -> &'static Self {
+        Box::leak(Box::new(self))
+    }
+
+    /// Starts what runs in the background. Needs a tokio runtime; waits for nothing.
+    pub fn start(&'static self) {
+        self.jwks.keep_fresh();
+    }
+}
