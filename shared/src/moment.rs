@@ -57,7 +57,7 @@ mod tests {
         let before = Moment::now();
         let after = Moment {
             monotonic: before.monotonic + Duration::from_mins(5),
-            unix: before.unix - Duration::from_hours(1),
+            unix: before.unix.saturating_sub(Duration::from_hours(1)),
         };
         assert_eq!(after.since(before), Duration::from_mins(5));
     }

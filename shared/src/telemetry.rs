@@ -11,7 +11,9 @@ use tracing_subscriber::{Layer, Registry};
 
 /// Crates that write request or response contents at their chattier levels, held down whatever is asked for: rmcp logs
 /// tool arguments and results from `debug` on, and HTTP/2 its header frames.
-const HELD_DOWN: &[(&str, LevelFilter)] = &[("rmcp", LevelFilter::WARN), ("h2", LevelFilter::INFO)];
+/// Of rmcp's service even warnings, which repeat what this server logs about a refusal.
+const HELD_DOWN: &[(&str, LevelFilter)] =
+    &[("rmcp", LevelFilter::WARN), ("rmcp::service", LevelFilter::ERROR), ("h2", LevelFilter::INFO)];
 
 /// What is logged: `wanted` in the syntax of `RUST_LOG` (default `info`, with `DEBUG=true` `debug`), less what must
 /// never be.

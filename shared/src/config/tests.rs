@@ -43,7 +43,8 @@ fn a_minimal_set_up_works_with_the_documented_defaults() {
 
 #[test]
 fn every_fault_is_reported_at_once_and_no_value_is_shown() {
-    let error = with(&[("TENANT_ID", "nonsense-1"), ("CLIENT_ID", ""), ("PORT", "nonsense-2"), ("DEBUG", "nonsense-3")]);
+    let error =
+        with(&[("TENANT_ID", "nonsense-1"), ("CLIENT_ID", ""), ("PORT", "nonsense-2"), ("DEBUG", "nonsense-3")]);
     let text = error.unwrap_err().to_string();
     assert!(!text.contains("nonsense"), "{text}");
     for variable in ["TENANT_ID", "CLIENT_ID", "PORT", "DEBUG"] {
@@ -128,9 +129,13 @@ fn the_public_url_follows_the_host_where_it_says_its_name() {
 fn exactly_one_credential() {
     assert_eq!(faults(&[("CLIENT_SECRET", "")]), ["CLIENT_SECRET"]);
     assert_eq!(faults(&[("MANAGED_IDENTITY_CLIENT_ID", IDENTITY)]), ["CLIENT_SECRET"]);
-    let both = [("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY), ("FEDERATED_CREDENTIAL_OID", IDENTITY)];
+    let both =
+        [("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY), ("FEDERATED_CREDENTIAL_OID", IDENTITY)];
     assert_eq!(faults(&both), ["FEDERATED_CREDENTIAL_OID"]);
-    assert_eq!(faults(&[("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", CLIENT)]), ["MANAGED_IDENTITY_CLIENT_ID"]);
+    assert_eq!(
+        faults(&[("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", CLIENT)]),
+        ["MANAGED_IDENTITY_CLIENT_ID"]
+    );
     assert_eq!(faults(&[("CLIENT_SECRET", ""), ("FEDERATED_CREDENTIAL_OID", TENANT)]), ["FEDERATED_CREDENTIAL_OID"]);
     let federated = with(&[("CLIENT_SECRET", ""), ("FEDERATED_CREDENTIAL_OID", IDENTITY)]).unwrap();
     assert!(matches!(federated.credential, CredentialConfig::ManagedIdentity(UserAssignedIdentity::ObjectId(_))));
@@ -171,7 +176,9 @@ fn scopes() {
 #[test]
 fn services_are_https_or_on_this_machine() {
     for variable in ["AZURE_AUTHORITY_HOST", "GRAPH_BASE_URL"] {
-        for refused in ["http://login.example", "login.example", "https://login.example/tenant", "https://a?b", "http://10.0.0.1"] {
+        for refused in
+            ["http://login.example", "login.example", "https://login.example/tenant", "https://a?b", "http://10.0.0.1"]
+        {
             assert_eq!(faults(&[(variable, refused)]), [variable], "{refused}");
         }
         assert!(with(&[(variable, "http://127.0.0.1:8400")]).is_ok());

@@ -1,8 +1,8 @@
-// The conformance suite cannot send a token, so it speaks to this loopback proxy, which adds one and changes nothing else:
-// `Host` and `Origin` pass as sent (one scenario forges them), bodies stream both ways, a disconnect is handed on.
+// The conformance suite cannot send a token, so it speaks to this loopback proxy, which adds one and changes nothing
+// else: `Host` and `Origin` pass as sent (one scenario forges them), bodies stream both ways, disconnects are handed on.
 import { createServer, request } from 'node:http';
 
-/** Listens on 127.0.0.1:`port` and forwards to `target` with `token`, unless a request brings an `Authorization` of its own. */
+/** Listens on 127.0.0.1:`port` and forwards to `target`, with `token` where a request has no `Authorization`. */
 export function startProxy({ port, target, token }) {
   const { hostname, port: targetPort } = new URL(target);
   const server = createServer((incoming, outgoing) => {

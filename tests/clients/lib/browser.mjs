@@ -14,7 +14,7 @@ export async function signIn(authorizationUrl, user) {
   }
   const back = new URL(location);
   if (back.searchParams.has('error')) {
-    throw new Error(`sign-in ended with ${back.searchParams.get('error')}: ${back.searchParams.get('error_description')}`);
+    throw new Error(`sign-in ended with ${back.search}`);
   }
   return back;
 }

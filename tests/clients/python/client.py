@@ -21,19 +21,20 @@ import httpx2
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.exceptions import MCPError
 from mcp.shared.auth import (
     AuthorizationCodeResult,
     OAuthClientInformationFull,
     OAuthClientMetadata,
     OAuthToken,
 )
+from mcp.shared.exceptions import MCPError
 
 MODE = sys.argv[1]
 LABEL = f"python {version('mcp')}, {MODE}"
 MCP_URL = os.environ["MCP_URL"]
 AUTHORITY = os.environ["AUTHORITY"]
-ISSUER = f"{AUTHORITY}/{os.environ['TENANT_ID']}/v2.0"
+TENANT_ID = os.environ["TENANT_ID"]
+ISSUER = f"{AUTHORITY}/{TENANT_ID}/v2.0"
 CLIENT_ID = os.environ["PUBLIC_CLIENT_ID"]
 # Entra ignores the port of a loopback redirect; nobody listens here, the redirect is read and not followed.
 REDIRECT_URL = "http://127.0.0.1:33418/callback"
@@ -123,7 +124,7 @@ async def check(what: str, body: Callable[[], Awaitable[None]]) -> None:
     try:
         await body()
         print(f"PASS {LABEL}: {what}")
-    except BaseException as error:  # also an ExceptionGroup of the SDK's task group
+    except (Exception, BaseExceptionGroup, asyncio.CancelledError) as error:  # the last two from the SDK's task groups
         failed = True
         print(f"FAIL {LABEL}: {what}: {one_line(error)}")
 
@@ -171,8 +172,9 @@ async def main(stack: AsyncExitStack) -> None:
 
     async def names_alice() -> None:
         who = await alice.call("whoami")
-        assert who["oid"] == alice.claims()["oid"], who
-        assert who["name"].startswith("Alice"), who
+        assert who["objectId"] == alice.claims()["oid"], who
+        assert who["tenantId"] == TENANT_ID and who["clientId"] == CLIENT_ID, who
+        assert sorted(who["scopes"]) == ["MCP.Tools", "access_as_user"], who
 
     async def alice_from_graph() -> None:
         profile = await alice.call("get_my_profile")
@@ -194,15 +196,30 @@ async def main(stack: AsyncExitStack) -> None:
             newcomer = Person(alice.login)
             await newcomer.connect(later)
             who = await newcomer.call("whoami")  # signed with the new key
-        assert who["oid"] == alice.claims()["oid"], who
+        assert who["objectId"] == alice.claims()["oid"], who
+
+    async def answers_a_claims_challenge() -> None:
+        async with AsyncExitStack() as later:
+            newcomer = Person(alice.login)
+            await newcomer.connect(later)
+            await newcomer.call("whoami")
+            fault = {"error": "invalid_grant", "code": 50076, "suberror": "basic_action", "claims": "{}"}
+            async with httpx2.AsyncClient(trust_env=False) as admin:
+                order = {"endpoint": "token", "fault": {"entra": fault}, "times": 1}  # the next exchange
+                assert (await admin.post(f"{AUTHORITY}/emulator/faults", json=order)).is_success
+            profile = await newcomer.call("get_my_profile")
+        [*_, refusal] = [each for each in newcomer.trace if each.status_code == 401]
+        assert 'error="insufficient_claims"' in refusal.headers["www-authenticate"], refusal.headers
+        assert len(newcomer.sign_ins) == 2, "alice was not asked to sign in again"
+        assert profile["id"] == alice.claims()["oid"], profile
 
     bob = Person("bob@contoso.example")
 
     async def names_bob() -> None:
         await bob.connect(stack)
         who = await bob.call("whoami")
-        assert who["oid"] == bob.claims()["oid"] != alice.claims()["oid"], who
-        assert "MCP.Tools" not in bob.claims()["scp"], bob.claims()["scp"]
+        assert who["objectId"] == bob.claims()["oid"] != alice.claims()["oid"], who
+        assert who["scopes"] == ["access_as_user"], who
 
     async def bob_steps_up() -> None:
         profile = await bob.call("get_my_profile")
@@ -238,6 +255,7 @@ async def main(stack: AsyncExitStack) -> None:
     await check("get_my_profile brings alice from Graph", alice_from_graph)
     await check("an expired token is refreshed without asking alice", refreshes)
     await check("a key rollover breaks neither old nor new tokens", survives_a_rollover)
+    await check("a claims challenge of the exchange brings alice back to the sign-in", answers_a_claims_challenge)
     await check("whoami names bob, whose first token lacks MCP.Tools", names_bob)
     await check("bob is refused with 403, steps up, and gets his own profile", bob_steps_up)
     await check("carol, whom no step-up can help, ends with the refusal and not in a loop", carol_is_told)

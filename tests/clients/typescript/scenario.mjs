@@ -10,8 +10,8 @@ const BOB = 'bob@contoso.example';
 const CAROL = 'carol@contoso.example';
 
 /**
- * `sdk.open({ provider, fetch })` gives an unconnected `{ client, transport }`; `sdk.finishAuth(transport, callback)` hands
- * it the redirect; `sdk.protocolVersion(client)` says what was negotiated.
+ * `sdk.open({ provider, fetch })` gives an unconnected `{ client, transport }`; `sdk.finishAuth(transport, callback)`
+ * hands it the redirect; `sdk.protocolVersion({ client, transport })` says what was negotiated.
  */
 export async function scenario(label, sdk, { UnauthorizedError, protocolVersion }) {
   const named = (what, body) => check(`${label}: ${what}`, body);
@@ -49,8 +49,9 @@ export async function scenario(label, sdk, { UnauthorizedError, protocolVersion 
   });
   await named('whoami names alice', async () => {
     const who = await alice.call('whoami');
-    assert.equal(who.oid, alice.provider.claims().oid);
-    assert.match(who.name, /^Alice/);
+    assert.equal(who.objectId, alice.provider.claims().oid);
+    assert.deepEqual([who.tenantId, who.clientId], [TENANT_ID, PUBLIC_CLIENT_ID]);
+    assert.deepEqual(who.scopes.sort(), ['MCP.Tools', 'access_as_user']);
   });
   await named('get_my_profile brings alice from Graph', async () => {
     const profile = await alice.call('get_my_profile');
@@ -62,21 +63,38 @@ export async function scenario(label, sdk, { UnauthorizedError, protocolVersion 
     const good = alice.provider.tokens();
     alice.provider.saveTokens({ ...good, access_token: good.access_token.replace(/[^.]*$/, 'bad') });
     const who = await alice.call('whoami');
-    assert.match(who.name, /^Alice/);
+    assert.equal(who.objectId, alice.provider.claims().oid);
     const refusal = alice.trace[before];
     assert.equal(refusal.status, 401);
     assert.match(refusal.challenge, /error="invalid_token"/);
     // 2.x asks for offline_access, so nobody has to sign in again; 1.x does not, and alice does.
     assert.equal(alice.provider.authorizationUrls.length, good.refresh_token === undefined ? 2 : 1);
   });
+  await named('a claims challenge of the exchange gets a new token and the call through', async () => {
+    const newcomer = new Session(sdk, ALICE, UnauthorizedError);
+    await newcomer.connect();
+    await newcomer.call('whoami');
+    const entra = { error: 'invalid_grant', code: 50076, suberror: 'basic_action', claims: '{}' };
+    const ordered = await fetch(`${AUTHORITY}/emulator/faults`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ endpoint: 'token', fault: { entra }, times: 1 }), // the next exchange
+    });
+    assert.ok(ordered.ok, `${ordered.status}`);
+    const profile = await newcomer.call('get_my_profile');
+    const refusal = newcomer.trace.findLast((each) => each.status === 401);
+    assert.match(refusal.challenge, /error="insufficient_claims"/);
+    assert.equal(profile.id, alice.provider.claims().oid);
+    await newcomer.client.close();
+  });
 
   const bob = new Session(sdk, BOB, UnauthorizedError);
   await named('whoami names bob, whose first token lacks MCP.Tools', async () => {
     await bob.connect();
     const who = await bob.call('whoami');
-    assert.equal(who.oid, bob.provider.claims().oid);
-    assert.notEqual(who.oid, alice.provider.claims().oid);
-    assert.doesNotMatch(bob.provider.claims().scp, /MCP\.Tools/);
+    assert.equal(who.objectId, bob.provider.claims().oid);
+    assert.notEqual(who.objectId, alice.provider.claims().oid);
+    assert.deepEqual(who.scopes, ['access_as_user']);
   });
   await named('bob is refused with 403, steps up, and gets his own profile', async () => {
     const profile = await bob.call('get_my_profile');

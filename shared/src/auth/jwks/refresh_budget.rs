@@ -67,7 +67,7 @@ mod tests {
         let granted = (0..10_000).filter(|_| budget.take(start)).count();
         assert_eq!(granted, 3);
         assert!(!budget.take(start.plus(Duration::from_secs(299))));
-        assert!(budget.take(start.plus(Duration::from_secs(300))));
+        assert!(budget.take(start.plus(Duration::from_mins(5))));
         assert!(!budget.take(start.plus(Duration::from_secs(301))));
     }
 
