@@ -1,5 +1,7 @@
 //! Hostile and odd tokens, requests and key sets, as data: `vectors/*.json`, each row with its source.
 
+use std::fmt::Write as _;
+
 use emulator::{Endpoint, User};
 use support::vector::{KeySetVector, RequestVector, TokenVector};
 
@@ -69,7 +71,7 @@ fn request_bytes(row: &RequestVector, fill: impl Fn(&str) -> String) -> Vec<u8> 
         head.push_str("Host: mcp.contoso.example\r\n");
     }
     for (name, value) in &row.headers {
-        head.push_str(&format!("{name}: {}\r\n", fill(value)));
+        let _ = write!(head, "{name}: {}\r\n", fill(value));
     }
     head.push_str("\r\n");
     let mut bytes: Vec<u8> = head.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?')).collect();

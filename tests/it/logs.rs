@@ -13,7 +13,9 @@ async fn no_log_line_carries_a_token_a_secret_or_a_claim() {
     for debug in ["false", "true"] {
         let emulator = Emulator::start().await;
         for user in User::ALL {
-            [user.name(), user.upn(), user.oid()].iter().for_each(|claim| sentinel::register(claim));
+            for claim in [user.name(), user.upn(), user.oid()] {
+                sentinel::register(claim);
+            }
         }
         sentinel::register(CLIENT_SECRET);
         let settings = [("RUST_LOG", "trace"), ("DEBUG", debug)];

@@ -44,7 +44,6 @@ impl Stage {
             profile: Profile::CoreTools,
             settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             clear_env: true,
-            ..HostOptions::default()
         };
         let host = FunctionsHost::start_on(reservation, options).await.map_err(|cause| cause.to_string())?;
         println!("  emulator   {}   an Entra and a Graph of our own: Alice, Bob, Carol", emulator.base_url());
@@ -72,7 +71,7 @@ impl Stage {
     }
 
     pub(crate) async fn clear(self) {
-        self.host.shutdown().await;
+        self.host.shutdown();
         self.emulator.stop().await;
     }
 }
