@@ -25,21 +25,13 @@ pub(crate) enum CallError {
 }
 
 impl SignedIn {
-    /// Discovers where to sign in from the server's challenge and signs in, asking for `scopes` or, where there are none,
-    /// for what the challenge names.
-    pub(crate) async fn sign_in(
-        mcp_url: &str,
-        challenge: &str,
-        user: User,
-        scopes: &[String],
-        browser: bool,
-    ) -> Result<Self, String> {
+    /// Discovers where to sign in from the server's challenge, and signs in for the scopes it names.
+    pub(crate) async fn sign_in(mcp_url: &str, challenge: &str, user: User, browser: bool) -> Result<Self, String> {
         let redirect = Redirect::new(browser).await?;
         let mut oauth = OAuthState::new(mcp_url, None).await.map_err(|cause| cause.to_string())?;
         let request = AuthorizationRequest::new(redirect.uri())
             .with_preregistered_client(PUBLIC_CLIENT_ID)
-            .with_challenge(challenge)
-            .with_scopes(scopes.iter().cloned());
+            .with_challenge(challenge);
         oauth.start_authorization(request).await.map_err(|cause| cause.to_string())?;
         let url = oauth.get_authorization_url().await.map_err(|cause| cause.to_string())?;
         let callback = redirect.follow(&url, user).await?;

@@ -37,10 +37,10 @@ pub(crate) async fn tell(stage: &Stage, browser: bool) -> Result<(), String> {
 
     let challenge = knock(&mcp_url).await?;
     teller.told("POST /mcp without a token", "401", "WWW-Authenticate names metadata and scopes");
-    let (document, authority) = read_metadata(&challenge, &mcp_url).await?;
+    let authority = read_metadata(&challenge, &mcp_url).await?;
     teller.told("GET the metadata it names", "200", &format!("sign in at {authority}"));
 
-    let alice = SignedIn::sign_in(&mcp_url, &challenge, User::Alice, &[], browser).await?;
+    let alice = SignedIn::sign_in(&mcp_url, &challenge, User::Alice, browser).await?;
     teller.told("sign in as Alice", "200", "code flow with PKCE, MCP session agreed");
     let tools = alice.tools().await?;
     expect(tools == ["get_my_profile", "whoami"], "both tools are listed")?;
@@ -52,9 +52,8 @@ pub(crate) async fn tell(stage: &Stage, browser: bool) -> Result<(), String> {
     expect(profile["id"] == User::Alice.oid(), "the profile is Alice's")?;
     teller.told("tools/call get_my_profile", "200", &format!("Graph knows her as {}", text(&profile, "displayName")));
 
-    let connect_only = vec![scope(&document, "access_as_user")?];
-    let mut bob = SignedIn::sign_in(&mcp_url, &challenge, User::Bob, &connect_only, browser).await?;
-    teller.told("sign in as Bob, for access_as_user only", "200", "");
+    let mut bob = SignedIn::sign_in(&mcp_url, &challenge, User::Bob, browser).await?;
+    teller.told("sign in as Bob", "200", "he leaves MCP.Tools unticked");
     let needed = match bob.call("get_my_profile").await {
         Err(CallError::Challenged(challenge)) => parameter(&challenge, "scope").ok_or("the 403 names no scope")?,
         Err(CallError::Failed(cause)) => return Err(cause),
@@ -106,21 +105,13 @@ async fn knock(mcp_url: &str) -> Result<String, String> {
 
 /// Reads the metadata that the challenge names, and checks that it is about this server (RFC 9728 §3.3).
 #[expect(clippy::disallowed_methods, reason = "the demo is a client of its own")]
-async fn read_metadata(challenge: &str, mcp_url: &str) -> Result<(Value, String), String> {
+async fn read_metadata(challenge: &str, mcp_url: &str) -> Result<String, String> {
     let url = parameter(challenge, "resource_metadata").ok_or("the challenge names no metadata")?;
     let answer = http_client()?.get(url).send().await.map_err(|cause| cause.to_string())?;
     expect(answer.status() == 200, "the metadata is there")?;
     let document: Value = answer.json().await.map_err(|cause| cause.to_string())?;
     expect(document["resource"] == mcp_url, "the metadata is about the MCP URL")?;
-    let authority = document["authorization_servers"][0].as_str().unwrap_or_default().to_owned();
-    Ok((document, authority))
-}
-
-/// The advertised scope of that short name.
-fn scope(document: &Value, name: &str) -> Result<String, String> {
-    let scopes = document["scopes_supported"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let found = scopes.iter().filter_map(Value::as_str).find(|scope| scope.ends_with(&format!("/{name}")));
-    found.map(str::to_owned).ok_or_else(|| format!("{name} is not advertised"))
+    Ok(document["authorization_servers"][0].as_str().unwrap_or_default().to_owned())
 }
 
 /// A quoted parameter of a challenge.

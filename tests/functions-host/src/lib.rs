@@ -14,7 +14,6 @@
     clippy::disallowed_methods,
     reason = "a host of its own: it reads its environment and the clock, and shares no code with the server"
 )]
-
 #![expect(clippy::indexing_slicing, reason = "reading a JSON value by name gives null where it is absent")]
 
 mod error;
