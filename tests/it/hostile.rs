@@ -24,7 +24,7 @@ async fn every_token_gets_the_answer_its_row_names() {
     let world = World::start().await;
     let placeholders = world.placeholders();
     let mut wrong = Vec::new();
-    for row in rows::<TokenVector>(include_str!("vectors/tokens.json"), |row| &row.name, 190) {
+    for row in rows::<TokenVector>(include_str!("vectors/tokens.json"), |row| &row.name, 400) {
         // A new valid token for each row, so that its times are right.
         let token = row.build(&world.emulator.token(User::Alice), &placeholders);
         let Ok(reply) = try_list_tools(&world, &token).await else {
@@ -49,7 +49,7 @@ async fn every_way_of_sending_a_token_gets_the_answer_its_row_names() {
     let address = world.listen().await;
     let placeholders = world.placeholders();
     let mut wrong = Vec::new();
-    for row in rows::<RequestVector>(include_str!("vectors/requests.json"), |row| &row.name, 45) {
+    for row in rows::<RequestVector>(include_str!("vectors/requests.json"), |row| &row.name, 100) {
         let token = world.emulator.token(User::Alice).build();
         let fill = |text: &str| placeholders.fill(&text.replace("{{token}}", &token));
         let reply = world::raw(address, &request_bytes(&row, fill)).await.label();
@@ -83,7 +83,7 @@ fn request_bytes(row: &RequestVector, fill: impl Fn(&str) -> String) -> Vec<u8> 
 async fn every_key_set_gets_the_answer_its_row_names() {
     let emulator = emulator::Emulator::start().await;
     let mut wrong = Vec::new();
-    for row in rows::<KeySetVector>(include_str!("vectors/keysets.json"), |row| &row.name, 40) {
+    for row in rows::<KeySetVector>(include_str!("vectors/keysets.json"), |row| &row.name, 100) {
         let world = World::cold(emulator.clone(), &[]);
         let good = emulator.signing_key().jwk(&emulator.issuer());
         let placeholders = world.placeholders();

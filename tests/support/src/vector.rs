@@ -1,7 +1,8 @@
 //! Hostile and odd tokens as data: one change in a valid whole, its source, and the answer it must get.
 //!
 //! In every string of a row `{{tid}}`, `{{cid}}` (our client id), `{{iss}}`, `{{kid}}`, `{{mcp}}` (the MCP URL) and
-//! `{{token}}` (a valid token, in header rows) are filled in; `{"$now": n}` becomes the present time plus n seconds.
+//! `{{token}}` (a valid token, in header rows) are filled in, `{{x*1000}}` is written out as a thousand times `x`, and
+//! `{"$now": n}` becomes the present time plus n seconds.
 
 use std::collections::BTreeMap;
 
@@ -104,7 +105,9 @@ impl Placeholders {
     /// `text` with every placeholder filled in.
     #[must_use]
     pub fn fill(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+        let filled =
+            self.0.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
+        repeat(&filled)
     }
 
     /// `value` with every placeholder in every string filled in, and every `$now` turned into a time.
@@ -120,6 +123,14 @@ impl Placeholders {
             other => other.clone(),
         }
     }
+}
+
+/// `text` with each `{{part*count}}` written out, so that large values stay small in the files.
+fn repeat(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("{{") else { return text.to_owned() };
+    let Some((inside, after)) = rest.split_once("}}") else { return text.to_owned() };
+    let repeated = inside.rsplit_once('*').and_then(|(part, count)| Some(part.repeat(count.parse().ok()?)));
+    format!("{before}{}{}", repeated.unwrap_or_else(|| format!("{{{{{inside}}}}}")), repeat(after))
 }
 
 impl TokenVector {
