@@ -1,7 +1,7 @@
 //! `POST /mcp`: the MCP endpoint behind [`require_bearer`](shared::auth::require_bearer).
 //!
 //! Stateless Streamable HTTP with JSON replies, protocol 2025-06-18, 2025-11-25 and 2026-07-28 on one endpoint. What a
-//! caller may do is decided on the parsed body inside [`server`], never on `Mcp-*` headers.
+//! caller may do is decided on the parsed body inside `server`, never on `Mcp-*` headers.
 
 mod body;
 mod error;

@@ -1,4 +1,4 @@
-//! Entra's signing keys: a [`KeySet`](key_set::KeySet) that decides, inside a [`JwksCache`] that fetches.
+//! Entra's signing keys: a `KeySet` that decides, inside a [`JwksCache`] that fetches.
 //!
 //! Why a union with a lifetime per key and not the newest set: Entra's replicas disagree for hours, so a key that is
 //! still signing may be missing from one answer (signing-key-rollover describes exactly this cache).
