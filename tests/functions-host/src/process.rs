@@ -186,10 +186,12 @@ async fn watch(shared: Arc<Shared>, mut child: Child) {
 impl Shared {
     /// Starts the process and waits until it answers anything at all on `/`.
     async fn run(self: &Arc<Self>) -> Result<Child, HostError> {
-        let mut child = self.spawn()?;
+        let (mut child, words) = self.spawn()?;
         let deadline = Instant::now() + self.launch.timeout;
         while !answers(self.launch.port).await {
             if let Ok(Some(status)) = child.try_wait() {
+                // Its last words may still be in the pipe.
+                drop(words.await);
                 return Err(self.ended(status));
             }
             if Instant::now() >= deadline {
@@ -201,7 +203,8 @@ impl Shared {
         Ok(child)
     }
 
-    fn spawn(self: &Arc<Self>) -> Result<Child, HostError> {
+    /// The process, and the end of its stderr.
+    fn spawn(self: &Arc<Self>) -> Result<(Child, tokio::task::JoinHandle<()>), HostError> {
         let launch = &self.launch;
         let mut command = Command::new(&launch.executable);
         command.args(&launch.arguments).current_dir(&launch.script_root).kill_on_drop(true);
@@ -218,10 +221,14 @@ impl Shared {
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(Arc::clone(self).collect(Stream::Stdout, stdout));
         }
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(Arc::clone(self).collect(Stream::Stderr, stderr));
-        }
-        Ok(child)
+        let stderr = child.stderr.take();
+        let handler = Arc::clone(self);
+        let words = tokio::spawn(async move {
+            if let Some(stderr) = stderr {
+                handler.collect(Stream::Stderr, stderr).await;
+            }
+        });
+        Ok((child, words))
     }
 
     async fn collect(self: Arc<Self>, stream: Stream, pipe: impl AsyncRead + Unpin) {
