@@ -4,18 +4,24 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{ACCEPT, RETRY_AFTER};
+use http::header::{ACCEPT, WWW_AUTHENTICATE};
 use reqwest::Url;
 use serde::Deserialize;
 use tracing::{Instrument as _, info_span};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::http::{self as client, HttpClient, HttpError, Limits};
+use crate::http::{self as client, Answer, HttpClient, HttpError, Limits};
+use crate::moment::Moment;
 use crate::obo::cache::AccessToken;
+use crate::obo::claims;
+use crate::obo::retry::{self, Failure};
 
-/// A profile has a few hundred bytes.
-const LIMITS: Limits = Limits { total: Duration::from_secs(30), body: 256 * 1024 };
+/// One try. A profile has a few hundred bytes.
+const TRY: Limits = Limits { total: Duration::from_secs(10), body: 256 * 1024 };
+
+/// All tries of one request together.
+const TOTAL: Duration = Duration::from_secs(30);
 
 /// `GET /me` with exactly the fields that are shown: least data (OWASP API3).
 const ME: &str = "/v1.0/me?$select=id,displayName,userPrincipalName,mail,jobTitle,officeLocation,preferredLanguage";
@@ -53,6 +59,12 @@ pub enum GraphError {
     /// Graph refuses the token: revoked, or expired meanwhile.
     #[error("graph refuses the token")]
     TokenRefused,
+    /// Graph wants a token that answers these claims (app-resilience-continuous-access-evaluation).
+    #[error("graph asks for a token with other claims")]
+    ClaimsChallenge {
+        /// The claims request, as JSON text.
+        claims: String,
+    },
     /// The user may not see this, or it does not exist: the caller learns no difference.
     #[error("graph denies it (status {0})")]
     Denied(u16),
@@ -83,31 +95,68 @@ impl GraphClient {
     ///
     /// # Errors
     ///
-    /// [`GraphError`]; nothing is retried.
+    /// [`GraphError`], once what passes by itself has been waited for: a short `Retry-After`, a 5xx, a broken connection.
     pub async fn me(&self, token: &AccessToken) -> Result<UserProfile, GraphError> {
-        let fetch = async {
-            let url = Url::parse(&format!("{}{ME}", self.base_url)).map_err(|_| GraphError::Unreadable)?;
-            let request = self
-                .http
-                .get(url)
-                .bearer_auth(token.expose())
-                .header(ACCEPT, "application/json")
-                .header("client-request-id", Uuid::new_v4().to_string());
-            let answer = client::send(request, LIMITS).await?;
-            match answer.status {
-                StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|_| GraphError::Unreadable),
-                StatusCode::UNAUTHORIZED => Err(GraphError::TokenRefused),
-                StatusCode::TOO_MANY_REQUESTS => Err(unavailable(&answer)),
-                status if status.is_server_error() => Err(unavailable(&answer)),
-                status => Err(GraphError::Denied(status.as_u16())),
+        let answer = self.get(ME, token).instrument(info_span!("graph.request")).await?;
+        serde_json::from_slice(&answer.body).map_err(|_| GraphError::Unreadable)
+    }
+
+    /// A GET of a fixed path. It changes nothing, so it may be repeated.
+    async fn get(&self, path: &'static str, token: &AccessToken) -> Result<Answer, GraphError> {
+        let started = Moment::now();
+        let mut tries = 0;
+        loop {
+            let error = match self.once(path, token).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tries += 1;
+            let left = TOTAL.saturating_sub(Moment::now().since(started));
+            match retry::pause(failure_of(&error), tries, left, rand::random()) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error),
             }
-        };
-        fetch.instrument(info_span!("graph.request")).await
+        }
+    }
+
+    async fn once(&self, path: &'static str, token: &AccessToken) -> Result<Answer, GraphError> {
+        let url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|_| GraphError::Unreadable)?;
+        let request = self
+            .http
+            .get(url)
+            .bearer_auth(token.expose())
+            .header(ACCEPT, "application/json")
+            .header("client-request-id", Uuid::new_v4().to_string());
+        let answer = client::send(request, TRY).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer),
+            StatusCode::UNAUTHORIZED => Err(refused(&answer)),
+            StatusCode::TOO_MANY_REQUESTS => Err(unavailable(&answer)),
+            status if status.is_server_error() => Err(unavailable(&answer)),
+            status => Err(GraphError::Denied(status.as_u16())),
+        }
     }
 }
 
-fn unavailable(answer: &client::Answer) -> GraphError {
-    let seconds =
-        answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    GraphError::Unavailable { status: answer.status.as_u16(), retry_after: seconds.map(Duration::from_secs) }
+/// A 401: with claims where a new token that carries them would do.
+fn refused(answer: &Answer) -> GraphError {
+    let challenges = answer.headers.get_all(WWW_AUTHENTICATE).iter();
+    let claims = challenges.filter_map(|value| value.to_str().ok()).find_map(claims::of_challenge);
+    claims.map_or(GraphError::TokenRefused, |claims| GraphError::ClaimsChallenge { claims })
+}
+
+fn unavailable(answer: &Answer) -> GraphError {
+    GraphError::Unavailable { status: answer.status.as_u16(), retry_after: answer.retry_after(Moment::now()) }
+}
+
+/// Whether asking again may help.
+fn failure_of(error: &GraphError) -> Failure {
+    match error {
+        GraphError::Unavailable { retry_after: Some(after), .. } => Failure::ComeBack(*after),
+        // Without a time, a 429 is not worth another try: it would only add to the load.
+        GraphError::Unavailable { status: 429, .. } => Failure::Final,
+        GraphError::Unavailable { .. }
+        | GraphError::Http(HttpError::Connect(_) | HttpError::Timeout(_) | HttpError::Broken(_)) => Failure::Transient,
+        _ => Failure::Final,
+    }
 }

@@ -1,11 +1,14 @@
 //! The one HTTP client: TLS, no redirects, deadlines, and a limit on what is read.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Url};
+
+use crate::moment::Moment;
 
 /// How long a connection may take to come up, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,6 +34,18 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body, at most [`Limits::body`] bytes.
     pub body: Bytes,
+}
+
+impl Answer {
+    /// How long `Retry-After` asks to wait: seconds or a date (RFC 9110 §10.2.3), a day at most.
+    pub(crate) fn retry_after(&self, now: Moment) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let seconds = text.parse().ok().or_else(|| {
+            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            Some(date.as_secs().saturating_sub(now.unix_seconds()))
+        })?;
+        Some(Duration::from_secs(seconds.min(86_400)))
+    }
 }
 
 /// Why there is no answer. Carries no URL: token endpoints and Graph paths may hold identifiers.

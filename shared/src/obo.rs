@@ -1,7 +1,12 @@
 //! The client's side: a user's token here becomes a token for Microsoft Graph (v2-oauth2-on-behalf-of-flow).
 
+mod breaker;
 pub mod cache;
+mod challenge_guard;
+pub(crate) mod claims;
 pub mod client;
 mod credential;
 pub mod error;
+mod refusals;
+pub(crate) mod retry;
 mod wire;

@@ -94,17 +94,41 @@ async fn a_token_that_graph_refuses_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn a_claims_challenge_reaches_the_client_as_a_401() {
+async fn a_claims_challenge_reaches_the_client_as_a_401_and_does_not_go_in_circles() {
     let world = World::start().await;
     world.emulator.faults().set(Endpoint::Token, Fault::Entra(EntraError::claims_challenge()));
-    let token = world.emulator.token(User::Alice).build();
-    let reply = world.call_tool(&token, TOOL).await;
+    let token = |uti: &str| world.emulator.token(User::Alice).claim("uti", uti).build();
+    let first = token("first");
+    let reply = world.call_tool(&first, TOOL).await;
     check(&reply, "401 insufficient_claims");
     assert!(reply.challenge_param("claims").is_some_and(|claims| claims.len() > 10));
     assert_eq!(reply.challenge_param("realm").as_deref(), Some(""));
-    // It is not remembered: after the user has done it, the next call works.
+    // The client comes back with the same token: it did not understand, so a person must.
+    let sentence = told(&world.call_tool(&first, TOOL).await);
+    assert!(sentence.contains("sign-in step"), "{sentence}");
+    assert_eq!(world.emulator.counters().token_obo, 1, "a refusal is remembered for a while");
+    // New tokens without the claims: two more challenges, then no more for this user.
+    for uti in ["second", "third"] {
+        check(&world.call_tool(&token(uti), TOOL).await, "401 insufficient_claims");
+    }
+    told(&world.call_tool(&token("fourth"), TOOL).await);
+    // A token that answers the challenge works at once.
     world.emulator.faults().clear();
-    check(&world.call_tool(&token, TOOL).await, "200");
+    check(&world.call_tool(&token("fifth"), TOOL).await, "200");
+}
+
+#[tokio::test]
+async fn a_hostile_claims_text_reaches_no_header() {
+    let world = World::start().await;
+    for claims in ["no json", "[1]", "{\"a\":\"x\r\nSet-Cookie: y\"}", &format!("{{\"a\":\"{}\"}}", "x".repeat(9000))] {
+        let fault = EntraError::claims_challenge().with_claims(claims);
+        world.emulator.faults().set(Endpoint::Token, Fault::Entra(fault));
+        let token = world.emulator.token(User::Alice).claim("uti", claims).build();
+        let reply = world.call_tool(&token, TOOL).await;
+        let header = reply.headers.get("www-authenticate").map(|value| value.len()).unwrap_or_default();
+        assert!(reply.status == 200 || reply.status == 401, "{}", reply.status);
+        assert!(header < 16_000 && !reply.headers.contains_key("set-cookie"), "{header}");
+    }
 }
 
 #[tokio::test]
@@ -112,7 +136,8 @@ async fn missing_consent_is_told_to_the_person() {
     let world = World::start().await;
     let carol = world.emulator.token(User::Carol).claim("scp", "access_as_user MCP.Tools").build();
     let sentence = told(&world.call_tool(&carol, TOOL).await);
-    assert!(sentence.contains("administrator"), "{sentence}");
+    let url = format!("{}/{}/adminconsent?client_id=", world.emulator.base_url(), emulator::TENANT_ID);
+    assert!(sentence.contains("administrator") && sentence.contains(&url), "{sentence}");
 }
 
 #[tokio::test]
@@ -125,10 +150,11 @@ async fn an_assertion_that_entra_refuses_makes_the_client_refresh() {
 
 #[tokio::test]
 async fn whatever_fails_at_entra_or_graph_ends_in_a_calm_sentence() {
-    let world = World::start().await;
+    let shared = World::start().await;
     let faults = [
         (Endpoint::Token, Fault::Status { status: 503, retry_after: None }),
         (Endpoint::Token, Fault::Status { status: 429, retry_after: Some("17".to_owned()) }),
+        (Endpoint::Token, Fault::Status { status: 429, retry_after: Some("garbage".to_owned()) }),
         (Endpoint::Token, Fault::Reset),
         (Endpoint::Token, Fault::Garbage),
         (Endpoint::Token, Fault::Truncated),
@@ -136,6 +162,7 @@ async fn whatever_fails_at_entra_or_graph_ends_in_a_calm_sentence() {
         (Endpoint::Token, Fault::Redirect("http://127.0.0.1:1/".to_owned())),
         (Endpoint::Token, Fault::Entra(EntraError::invalid_secret())),
         (Endpoint::GraphMe, Fault::Status { status: 503, retry_after: Some("3".to_owned()) }),
+        (Endpoint::GraphMe, Fault::Status { status: 503, retry_after: Some("86400000".to_owned()) }),
         (Endpoint::GraphMe, Fault::Status { status: 403, retry_after: None }),
         (Endpoint::GraphMe, Fault::Reset),
         (Endpoint::GraphMe, Fault::Garbage),
@@ -146,14 +173,116 @@ async fn whatever_fails_at_entra_or_graph_ends_in_a_calm_sentence() {
     for (endpoint, fault) in faults {
         let label = format!("{fault:?}");
         let wait = if label.contains("17") { "17 seconds" } else { "" };
-        // A token of its own, so that nothing comes from the cache.
-        let token = world.emulator.token(User::Alice).claim("uti", label.clone()).build();
+        // A server of its own for each, so that nothing is cached or remembered.
+        let world = World::cold(shared.emulator.clone(), &[]);
+        let token = world.emulator.token(User::Alice).build();
         world.emulator.faults().set(endpoint, fault);
+        let before = world.emulator.counters();
         let sentence = told(&world.call_tool(&token, TOOL).await);
         assert!(!sentence.is_empty() && !sentence.contains("AADSTS") && sentence.contains(wait), "{label}: {sentence}");
+        let after = world.emulator.counters();
+        let asked = (after.token_obo - before.token_obo).max(after.graph_me - before.graph_me);
+        assert!((1..=3).contains(&asked), "{label}: asked {asked} times");
         world.emulator.faults().clear();
+    }
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_is_waited_for() {
+    let shared = World::start().await;
+    for endpoint in [Endpoint::Token, Endpoint::GraphMe] {
+        for fault in [
+            Fault::Status { status: 503, retry_after: None },
+            Fault::Status { status: 429, retry_after: Some("1".to_owned()) },
+            Fault::Reset,
+        ] {
+            let world = World::cold(shared.emulator.clone(), &[]);
+            world.emulator.faults().times(endpoint, 1, fault);
+            check(&world.call_tool(&world.emulator.token(User::Alice).build(), TOOL).await, "200");
+        }
+    }
+}
+
+#[tokio::test]
+async fn throttling_of_one_user_does_not_hold_up_another() {
+    let world = World::start().await;
+    world.emulator.grant(User::Bob, "MCP.Tools");
+    let throttled = Fault::Status { status: 429, retry_after: Some("60".to_owned()) };
+    world.emulator.faults().times(Endpoint::Token, 1, throttled);
+    let alice = |uti: &str| world.emulator.token(User::Alice).claim("uti", uti).build();
+    assert!(told(&world.call_tool(&alice("one"), TOOL).await).contains("60 seconds"));
+    // Whatever the token, Alice is not tried again before her time; Bob is served at once.
+    told(&world.call_tool(&alice("two"), TOOL).await);
+    assert_eq!(world.emulator.counters().token_obo, 1);
+    check(&world.call_tool(&world.emulator.token(User::Bob).build(), TOOL).await, "200");
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_known_to_readiness_and_not_asked_again_for_each_user() {
+    let world = World::with(&[("CLIENT_SECRET", "Xx~8Q.not-the-secret")]).await;
+    assert_eq!(world.get("/health/ready").await.label(), "200");
+    for user in [User::Alice, User::Bob] {
+        let token = world.emulator.token(user).claim("scp", "MCP.Tools access_as_user").build();
+        assert!(told(&world.call_tool(&token, TOOL).await).contains("not set up correctly"));
+    }
+    assert_eq!(world.emulator.counters().token_obo, 1);
+    let ready = world.get("/health/ready").await;
+    assert_eq!(ready.label(), "503");
+    assert_eq!(ready.json()["checks"][1]["ok"], false);
+}
+
+#[tokio::test]
+async fn graphs_claims_challenge_is_answered_once_and_then_passed_on() {
+    let world = World::start().await;
+    let token = world.emulator.token(User::Alice).claim("xms_cc", json!(["cp1"])).build();
+    check(&world.call_tool(&token, TOOL).await, "200");
+    // A Graph that takes a token which answers its challenge: one more exchange, and nobody notices.
+    world.emulator.graph_claims_challenge(true);
+    check(&world.call_tool(&token, TOOL).await, "200");
+    assert_eq!(world.emulator.counters().token_obo, 2);
+    check(&world.call_tool(&token, TOOL).await, "200");
+    assert_eq!(world.emulator.counters().token_obo, 2, "the new token is the one in the cache");
+    // A Graph that is never content: the client is asked.
+    let challenge = r#"Bearer realm="", error="insufficient_claims", claims="eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7InZhbHVlIjoiOSJ9fX0=""#;
+    let headers = vec![("WWW-Authenticate".to_owned(), challenge.to_owned())];
+    world.emulator.faults().document(Endpoint::GraphMe, 401, headers, "{}".to_owned());
+    let reply = world.call_tool(&token, TOOL).await;
+    check(&reply, "401 insufficient_claims");
+    assert!(reply.challenge_param("claims").is_some());
+    assert_eq!(world.emulator.counters().token_obo, 3);
+}
+
+#[tokio::test]
+async fn an_aging_token_is_renewed_while_it_is_still_served() {
+    let world = World::start().await;
+    // Five minutes before its end it is to be renewed: at once, with a life this short.
+    world.emulator.set_downstream_lifetime(290);
+    let token = world.emulator.token(User::Alice).build();
+    check(&world.call_tool(&token, TOOL).await, "200");
+    world.emulator.set_downstream_lifetime(4500);
+    world.emulator.faults().times(Endpoint::Token, 1, Fault::Delay(Duration::from_millis(200)));
+    // This caller is served from the cache while the renewal is under way.
+    check(&world.call_tool(&token, TOOL).await, "200");
+    let renewed = async {
+        while world.emulator.counters().token_obo < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), renewed).await.expect("a renewal in the background");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    check(&world.call_tool(&token, TOOL).await, "200");
+    assert_eq!(world.emulator.counters().token_obo, 2, "the renewed token serves on");
+}
+
+#[tokio::test]
+async fn one_users_many_tokens_do_not_grow_the_cache() {
+    let world = World::start().await;
+    for at in 0..40 {
+        let token = world.emulator.token(User::Alice).claim("uti", format!("session-{at}")).build();
         check(&world.call_tool(&token, TOOL).await, "200");
     }
+    let (entries, bytes) = world.process.obo.cache_size();
+    assert!(entries <= 16 && bytes < 1024 * 1024, "{entries} entries, {bytes} bytes");
 }
 
 #[tokio::test]

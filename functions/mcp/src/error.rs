@@ -2,8 +2,10 @@
 //! with a calm sentence. Causes stay in the log.
 
 use rmcp::model::{CallToolResult, ContentBlock};
+use shared::auth::caller::Caller;
 use shared::auth::error::{AuthError, TokenFault};
 use shared::graph::GraphError;
+use shared::obo::client::OboClient;
 use shared::obo::error::OboError;
 use tracing::{error, warn};
 
@@ -22,8 +24,9 @@ impl Failure {
     }
 }
 
-impl From<OboError> for Failure {
-    fn from(cause: OboError) -> Self {
+impl Failure {
+    /// What a failed exchange means for this caller.
+    pub(crate) fn of_exchange(cause: OboError, obo: &OboClient, caller: &Caller) -> Self {
         match cause {
             // The client refreshes its token and repeats the call: nobody notices.
             OboError::AssertionAboutToExpire => Self::Refuse(AuthError::InvalidToken(TokenFault::AboutToExpire)),
@@ -33,15 +36,16 @@ impl From<OboError> for Failure {
             }
             OboError::InteractionRequired { code, claims } => {
                 warn!(entra.code = code, "entra asks for a step-up");
-                Self::Refuse(AuthError::InteractionRequired { claims })
+                Self::challenge(claims, obo, caller)
             }
             // Signing in again without a consent page would loop, so this is for a person to read.
             OboError::ConsentRequired { .. } => {
                 warn!("{cause}");
-                Self::tell(
+                Self::Tell(format!(
                     "Your organization has not yet allowed this server to read your Microsoft 365 data for you. \
-                     Ask an administrator to grant consent to the server's application.",
-                )
+                     An administrator can allow it here: {}",
+                    obo.admin_consent_url()
+                ))
             }
             OboError::Configuration { .. } | OboError::Credential(_) => {
                 error!("{cause}");
@@ -53,19 +57,31 @@ impl From<OboError> for Failure {
             }
         }
     }
-}
 
-impl From<GraphError> for Failure {
-    fn from(cause: GraphError) -> Self {
+    /// What Graph's refusal means for this caller.
+    pub(crate) fn of_graph(cause: GraphError, obo: &OboClient, caller: &Caller) -> Self {
         warn!("{cause}");
         match cause {
             GraphError::TokenRefused => Self::Refuse(AuthError::InvalidToken(TokenFault::Revoked)),
+            GraphError::ClaimsChallenge { claims } => Self::challenge(claims, obo, caller),
             GraphError::Denied(_) => {
                 Self::tell("Microsoft Graph does not give you access to this, or it does not exist.")
             }
             GraphError::Unavailable { retry_after, .. } => Self::Tell(later("Microsoft Graph", retry_after)),
             GraphError::Unreadable | GraphError::Http(_) => Self::Tell(later("Microsoft Graph", None)),
         }
+    }
+
+    /// A claims challenge for the client, unless it got this one already: then the person must help.
+    fn challenge(claims: String, obo: &OboClient, caller: &Caller) -> Self {
+        if obo.may_challenge(caller, &claims) {
+            return Self::Refuse(AuthError::InteractionRequired { claims });
+        }
+        warn!("the client did not answer the claims challenge it was sent");
+        Self::tell(
+            "Your organization asks for another sign-in step, such as multi-factor authentication, and your client did not \
+             do it. Sign out of this server in your client and sign in again.",
+        )
     }
 }
 

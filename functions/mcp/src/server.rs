@@ -100,7 +100,9 @@ impl McpServer {
         if spec.downstream.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.process.obo.acquire_token(caller, spec.downstream).await?))
+        let obo = &self.process.obo;
+        let token = obo.acquire_token(caller, spec.downstream).await;
+        token.map(Some).map_err(|cause| Failure::of_exchange(cause, obo, caller))
     }
 }
 

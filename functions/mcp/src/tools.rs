@@ -49,8 +49,8 @@ impl ToolCall {
         &self.caller
     }
 
-    /// Asks Graph on the caller's behalf. If Graph refuses the token, it is thrown away and one new one is tried: a cached
-    /// token that was revoked must not fail every call until it expires.
+    /// Asks Graph on the caller's behalf. A token that Graph refuses is replaced once: by a new one where it was revoked (or
+    /// every call would fail until it expires), by one that answers Graph's claims challenge where there is one.
     pub(crate) async fn graph<T>(
         &self,
         ask: impl AsyncFn(&GraphClient, &AccessToken) -> Result<T, GraphError>,
@@ -58,14 +58,26 @@ impl ToolCall {
         let Some(token) = &self.downstream else {
             return Err(Failure::tell("This tool does not declare what it reaches."));
         };
-        match ask(&self.process.graph, token).await {
+        let (obo, permissions) = (&self.process.obo, self.spec.downstream);
+        let replaced = match ask(&self.process.graph, token).await {
+            Ok(value) => return Ok(value),
             Err(GraphError::TokenRefused) => {
-                self.process.obo.forget(&self.caller, self.spec.downstream);
-                let token = self.process.obo.acquire_token(&self.caller, self.spec.downstream).await?;
-                Ok(ask(&self.process.graph, &token).await?)
+                obo.forget(&self.caller, permissions);
+                obo.acquire_token(&self.caller, permissions).await
             }
-            outcome => Ok(outcome?),
-        }
+            Err(GraphError::ClaimsChallenge { claims }) => {
+                obo.answer_challenge(&self.caller, permissions, &claims).await
+            }
+            Err(cause) => return Err(Failure::of_graph(cause, obo, &self.caller)),
+        };
+        let token = replaced.map_err(|cause| Failure::of_exchange(cause, obo, &self.caller))?;
+        ask(&self.process.graph, &token).await.map_err(|cause| {
+            if matches!(cause, GraphError::TokenRefused | GraphError::ClaimsChallenge { .. }) {
+                // A second refusal: this token is of no use to the next call either.
+                obo.forget(&self.caller, permissions);
+            }
+            Failure::of_graph(cause, obo, &self.caller)
+        })
     }
 
     /// The result of a call that failed.

@@ -1,6 +1,7 @@
 //! Downstream tokens, each for one assertion and one set of permissions, bounded in number and bytes.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
@@ -20,6 +21,12 @@ const MAX_ENTRIES: u64 = 10_000;
 /// How long before its end a downstream token is no longer handed out: it must survive the call it is for.
 const MARGIN: Duration = Duration::from_mins(1);
 
+/// How long before its end a token is renewed at the latest.
+const RENEWAL: Duration = Duration::from_mins(5);
+
+/// The most tokens of one user: one user with many sessions must not push the others out.
+const MAX_PER_USER: usize = 16;
+
 /// Names one exchange: SHA-256 over everything that decides about its result.
 pub(super) type CacheKey = [u8; 32];
 
@@ -32,6 +39,8 @@ struct CachedToken {
     secret: SecretString,
     /// Whose token was exchanged: compared on every hit, so that even a fault in the key crosses no users.
     owner: Owner,
+    /// Seconds since 1970 from which on it is renewed while it is still handed out.
+    renew_at: u64,
     /// Seconds since 1970 until which it is handed out.
     usable_until: u64,
 }
@@ -61,10 +70,15 @@ impl Owner {
 
 impl AccessToken {
     /// A token that Entra just issued for `assertion`, good for `lifetime`, but never longer than the assertion.
-    pub(super) fn issued(secret: SecretString, assertion: UserAssertion<'_>, lifetime: Duration, now: Moment) -> Self {
-        let end = now.unix_seconds().saturating_add(lifetime.saturating_sub(MARGIN).as_secs());
+    ///
+    /// It is renewed at `refresh_in` if Entra says so, otherwise in the last fifth of its life and at least five minutes
+    /// before its end, a little earlier or later for each token. `random` is from 0 to 1.
+    pub(super) fn issued(secret: SecretString, assertion: UserAssertion<'_>, life: Life, now: Moment) -> Self {
+        let end = now.unix_seconds().saturating_add(life.lifetime.saturating_sub(MARGIN).as_secs());
+        let wanted = life.refresh_in.unwrap_or(life.lifetime.mul_f64(0.8)).min(life.lifetime.saturating_sub(RENEWAL));
+        let renew_at = now.unix_seconds().saturating_add(wanted.mul_f64(0.9 + 0.1 * life.random).as_secs());
         let usable_until = end.min(assertion.caller().expires_at());
-        Self(Arc::new(CachedToken { secret, owner: Owner::of(assertion), usable_until }))
+        Self(Arc::new(CachedToken { secret, owner: Owner::of(assertion), renew_at, usable_until }))
     }
 
     /// The token itself: for the downstream service's `Authorization` header, and nowhere else.
@@ -73,37 +87,80 @@ impl AccessToken {
     }
 }
 
+/// What decides about a token's use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) lifetime: Duration,
+    pub(super) refresh_in: Option<Duration>,
+    pub(super) random: f64,
+}
+
+/// A token that was found.
+#[derive(Debug)]
+pub(super) enum Hit {
+    /// Good, with time left.
+    Good(AccessToken),
+    /// Good, and time to renew it in the background: nobody should wait at its end.
+    Aging(AccessToken),
+}
+
 /// The process's cache of downstream tokens.
 #[derive(Debug)]
-pub(super) struct TokenCache(Cache<CacheKey, AccessToken>);
+pub(super) struct TokenCache {
+    tokens: Cache<CacheKey, AccessToken>,
+    /// The keys each user's tokens stand under, oldest first.
+    of_user: Cache<CacheKey, Arc<Mutex<VecDeque<CacheKey>>>>,
+}
 
 impl TokenCache {
     pub(super) fn new() -> Self {
-        let cache = Cache::builder()
+        let tokens = Cache::builder()
             .max_capacity(MAX_BYTES)
             .weigher(|_, token: &AccessToken| weight(token.expose().len()))
             .expire_after(UntilUnusable)
             .build();
-        Self(cache)
+        Self { tokens, of_user: Cache::new(MAX_ENTRIES) }
     }
 
     /// The token under `key`, if it is still good and belongs to this very assertion.
-    pub(super) fn hit(&self, key: &CacheKey, assertion: UserAssertion<'_>, now: Moment) -> Option<AccessToken> {
-        let token = self.0.get(key)?;
+    pub(super) fn hit(&self, key: &CacheKey, assertion: UserAssertion<'_>, now: Moment) -> Option<Hit> {
+        let token = self.tokens.get(key)?;
         if !token.0.owner.is(assertion) {
             tracing::error!("a cached token belongs to another caller; it is not used");
-            self.0.invalidate(key);
+            self.tokens.invalidate(key);
             return None;
         }
-        (now.unix_seconds() < token.0.usable_until).then_some(token)
+        let seconds = now.unix_seconds();
+        if seconds >= token.0.usable_until {
+            return None;
+        }
+        Some(if seconds < token.0.renew_at { Hit::Good(token) } else { Hit::Aging(token) })
     }
 
-    pub(super) fn insert(&self, key: CacheKey, token: AccessToken) {
-        self.0.insert(key, token);
+    /// Keeps a token; the user's oldest goes where there are too many.
+    pub(super) fn insert(&self, key: CacheKey, user: CacheKey, token: AccessToken) {
+        let keys = self.of_user.get_with(user, Arc::default);
+        let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if !keys.contains(&key) {
+            keys.push_back(key);
+        }
+        if keys.len() > MAX_PER_USER
+            && let Some(oldest) = keys.pop_front()
+        {
+            self.tokens.invalidate(&oldest);
+        }
+        drop(keys);
+        self.tokens.insert(key, token);
     }
 
     pub(super) fn remove(&self, key: &CacheKey) {
-        self.0.invalidate(key);
+        self.tokens.invalidate(key);
+    }
+
+    /// How many tokens are kept, and what they weigh in bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        self.tokens.run_pending_tasks();
+        (self.tokens.entry_count(), self.tokens.weighted_size())
     }
 }
 
@@ -142,24 +199,37 @@ pub(super) fn cache_key(
     assertion: UserAssertion<'_>,
     scopes: &[String],
 ) -> CacheKey {
-    let mut sorted: Vec<&str> = scopes.iter().map(String::as_str).collect();
-    sorted.sort_unstable();
     let assertion_digest: Digest = digest(&SHA256, assertion.expose().as_bytes());
     let capabilities: &[u8] = if assertion.answers_challenges() { b"cp1" } else { b"" };
+    let fixed = [b"obo1", token_endpoint.as_bytes(), client_id.as_bytes(), assertion_digest.as_ref(), capabilities];
+    hash(fixed.into_iter().chain(sorted(scopes)))
+}
 
+/// Names a user and a set of permissions, whatever the token: what throttling is about.
+pub(super) fn user_key(assertion: UserAssertion<'_>, scopes: &[String]) -> CacheKey {
+    let caller = assertion.caller();
+    let fixed: [&[u8]; 3] = [b"user1", caller.tenant_id().as_bytes(), caller.object_id().as_bytes()];
+    hash(fixed.into_iter().chain(sorted(scopes)))
+}
+
+/// Names an exchange that answers a claims challenge.
+pub(super) fn challenge_key(key: &CacheKey, claims: &str) -> CacheKey {
+    hash([b"claims1", key.as_slice(), claims.as_bytes()])
+}
+
+/// Scopes in an order of their own, so that the caller's does not matter.
+fn sorted(scopes: &[String]) -> impl Iterator<Item = &[u8]> {
+    let mut sorted: Vec<&[u8]> = scopes.iter().map(String::as_bytes).collect();
+    sorted.sort_unstable();
+    sorted.into_iter()
+}
+
+/// SHA-256 over the parts, each with its length first: or ("ab", "c") and ("a", "bc") would be one key.
+fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> CacheKey {
     let mut context = Context::new(&SHA256);
-    let mut add = |part: &[u8]| {
-        // Length first, or ("ab", "c") and ("a", "bc") would be one key.
+    for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
-    };
-    add(b"obo1");
-    add(token_endpoint.as_bytes());
-    add(client_id.as_bytes());
-    add(assertion_digest.as_ref());
-    add(capabilities);
-    for scope in sorted {
-        add(scope.as_bytes());
     }
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());

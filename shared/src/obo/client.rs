@@ -1,17 +1,23 @@
 //! The on-behalf-of client: cache first, then the life left in the caller's token, then one exchange for all who wait.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::ACCEPT;
 use reqwest::Url;
-use tracing::{Instrument as _, debug, info_span};
+use tokio::sync::Semaphore;
+use tracing::{Instrument as _, debug, error, info_span};
 use uuid::Uuid;
 
-use super::cache::{AccessToken, CacheKey, TokenCache, cache_key};
+use super::breaker::Breaker;
+use super::cache::{AccessToken, CacheKey, Hit, Life, TokenCache, cache_key, challenge_key, user_key};
+use super::challenge_guard::ChallengeGuard;
+use super::claims;
 use super::credential::{ClientCredential, wire_value};
 use super::error::OboError;
-use super::wire;
+use super::refusals::{Reach, Refusals, is_federation};
+use super::retry::{self, Failure};
+use super::wire::{self, TokenResponse};
 use crate::auth::caller::{Caller, UserAssertion};
 use crate::config::Config;
 use crate::http::{self as client, HttpClient, Limits};
@@ -19,11 +25,22 @@ use crate::moment::Moment;
 use crate::single_flight::SingleFlight;
 
 /// One try at the token endpoint. Token answers have a few KB.
-const LIMITS: Limits = Limits { total: Duration::from_secs(10), body: 64 * 1024 };
+const TRY: Limits = Limits { total: Duration::from_secs(4), body: 64 * 1024 };
 
-/// Asks for client capability `cp1` downstream: only where the inbound token has it too, for only then can the client
-/// answer the challenge that may follow (claims-challenge).
-const CP1_CLAIMS: &str = r#"{"access_token":{"xms_cc":{"values":["cp1"]}}}"#;
+/// All tries of one exchange together.
+const EXCHANGE: Duration = Duration::from_secs(10);
+
+/// How long one caller waits for an exchange, whoever started it.
+const CALLER_WAIT: Duration = Duration::from_secs(12);
+
+/// The most exchanges under way at once. More would only queue up at Entra.
+const MAX_EXCHANGES: usize = 64;
+
+/// An aging token is renewed only while the caller's own token has this much life left.
+const RENEWAL_NEEDS: Duration = Duration::from_mins(1);
+
+/// What is remembered for everybody stands under this key; no exchange hashes to it.
+const EVERYBODY: CacheKey = [0; 32];
 
 /// Exchanges verified callers' tokens for tokens of a downstream service.
 #[derive(Debug)]
@@ -32,10 +49,25 @@ pub struct OboClient {
     token_endpoint: String,
     client_id: String,
     graph_base_url: String,
+    admin_consent_url: String,
     credential: ClientCredential,
     cache: TokenCache,
+    refusals: Refusals,
+    breaker: Mutex<Breaker>,
+    room: Semaphore,
+    guard: Mutex<ChallengeGuard>,
     flights: SingleFlight<CacheKey, Result<AccessToken, OboError>>,
     min_assertion_ttl: Duration,
+}
+
+/// What one exchange is about.
+struct Exchange {
+    caller: Arc<Caller>,
+    scopes: Vec<String>,
+    /// The challenge it answers, if any.
+    challenge: Option<String>,
+    key: CacheKey,
+    user: CacheKey,
 }
 
 impl OboClient {
@@ -47,8 +79,16 @@ impl OboClient {
             token_endpoint: config.token_endpoint(),
             client_id: config.client_id.clone(),
             graph_base_url: config.graph_base_url.clone(),
+            admin_consent_url: format!(
+                "{}/{}/adminconsent?client_id={}",
+                config.authority, config.tenant_id, config.client_id
+            ),
             credential: ClientCredential::new(config),
             cache: TokenCache::new(),
+            refusals: Refusals::new(),
+            breaker: Mutex::default(),
+            room: Semaphore::new(MAX_EXCHANGES),
+            guard: Mutex::default(),
             flights: SingleFlight::new(),
             min_assertion_ttl: config.obo_min_assertion_ttl,
         }
@@ -58,7 +98,7 @@ impl OboClient {
     ///
     /// A cached token is good whatever life the caller's token has left; only a *new* exchange asks for
     /// `OBO_MIN_ASSERTION_TTL`. However many ask for the same at once, Entra is asked once, and a caller who goes away
-    /// does not stop the exchange for the others.
+    /// does not stop the exchange for the others. A token near its end is renewed while it is still handed out.
     ///
     /// # Errors
     ///
@@ -68,51 +108,205 @@ impl OboClient {
         caller: &Arc<Caller>,
         permissions: &[&str],
     ) -> Result<AccessToken, OboError> {
-        let Some(assertion) = caller.assertion() else {
-            // Unreachable through the tools: applications are refused before. AADSTS7000114 is what Entra would say.
-            return Err(OboError::Configuration { error: "application_caller".to_owned(), code: 7_000_114 });
-        };
-        let scopes = self.scopes(permissions);
-        let key = cache_key(&self.token_endpoint, &self.client_id, assertion, &scopes);
+        let assertion = assertion_of(caller)?;
+        let exchange = self.exchange_for(caller, assertion, permissions, None);
         let now = Moment::now();
-        if let Some(token) = self.cache.hit(&key, assertion, now) {
-            debug!(obo.cache = "hit", "downstream token");
-            return Ok(token);
+        match self.cache.hit(&exchange.key, assertion, now) {
+            Some(Hit::Good(token)) => {
+                debug!(obo.cache = "hit", "downstream token");
+                return Ok(token);
+            }
+            Some(Hit::Aging(token)) => {
+                debug!(obo.cache = "aging", "downstream token");
+                if life_left(caller, now) > RENEWAL_NEEDS {
+                    self.start(exchange.key, exchange, now);
+                }
+                return Ok(token);
+            }
+            None => {}
         }
-        let left = caller.expires_at().saturating_sub(now.unix_seconds());
-        if left < self.min_assertion_ttl.as_secs() {
-            return Err(OboError::AssertionAboutToExpire);
-        }
-        let caller = Arc::clone(caller);
-        let flight = self.flights.join(key, || {
-            let exchange = async move {
-                let assertion = caller.assertion().ok_or(OboError::AssertionAboutToExpire)?;
-                let token = self.exchange(assertion, &scopes).await?;
-                self.cache.insert(key, token.clone());
-                Ok(token)
-            };
-            exchange.instrument(info_span!("obo.acquire_token"))
-        });
-        let lost = |_| OboError::Unavailable { reason: "the exchange broke off".to_owned(), retry_after: None };
-        flight.landed().await.map_err(lost)?
+        self.exchange_now(exchange.key, exchange, now).await
+    }
+
+    /// A new Graph token that answers a claims challenge of Graph's. It replaces the one in the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::acquire_token`].
+    pub async fn answer_challenge(
+        &'static self,
+        caller: &Arc<Caller>,
+        permissions: &[&str],
+        challenge: &str,
+    ) -> Result<AccessToken, OboError> {
+        let exchange = self.exchange_for(caller, assertion_of(caller)?, permissions, Some(challenge));
+        self.exchange_now(challenge_key(&exchange.key, challenge), exchange, Moment::now()).await
     }
 
     /// Forgets a token that the downstream service refused.
     pub fn forget(&self, caller: &Caller, permissions: &[&str]) {
         if let Some(assertion) = caller.assertion() {
-            let key = cache_key(&self.token_endpoint, &self.client_id, assertion, &self.scopes(permissions));
-            self.cache.remove(&key);
+            self.cache.remove(&cache_key(&self.token_endpoint, &self.client_id, assertion, &self.scopes(permissions)));
         }
+    }
+
+    /// Whether a claims challenge may be sent to the caller's client: once for each token and claims, and only so often to
+    /// one user. It counts as sent.
+    pub fn may_challenge(&self, caller: &Caller, claims: &str) -> bool {
+        let Some(assertion) = caller.assertion() else { return false };
+        let token = cache_key(&self.token_endpoint, &self.client_id, assertion, &[]);
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.admit(user_key(assertion, &[]), challenge_key(&token, claims), Moment::now())
+    }
+
+    /// Where an administrator consents for the whole organization (v2-admin-consent).
+    #[must_use]
+    pub fn admin_consent_url(&self) -> &str {
+        &self.admin_consent_url
+    }
+
+    /// Whether the credential can be used at all, for `/health/ready`: nothing is known to be wrong with it, and a managed
+    /// identity answers.
+    ///
+    /// # Errors
+    ///
+    /// [`OboError::Credential`] or [`OboError::Configuration`] with the cause.
+    pub async fn check_credential(&self) -> Result<(), OboError> {
+        if let Some(known) = self.refusals.remembered(&[EVERYBODY], Moment::now()) {
+            return Err(known);
+        }
+        self.credential.form_fields().await.map(drop)
+    }
+
+    /// How many downstream tokens are kept, and what they weigh in bytes.
+    #[must_use]
+    pub fn cache_size(&self) -> (u64, u64) {
+        self.cache.size()
     }
 
     fn scopes(&self, permissions: &[&str]) -> Vec<String> {
         permissions.iter().map(|permission| format!("{}/{permission}", self.graph_base_url)).collect()
     }
 
-    /// The request of v2-oauth2-on-behalf-of-flow. Never asks for `offline_access`: nothing here needs a refresh token.
-    async fn exchange(&self, assertion: UserAssertion<'_>, scopes: &[String]) -> Result<AccessToken, OboError> {
+    fn exchange_for(
+        &self,
+        caller: &Arc<Caller>,
+        assertion: UserAssertion<'_>,
+        permissions: &[&str],
+        challenge: Option<&str>,
+    ) -> Exchange {
+        let scopes = self.scopes(permissions);
+        Exchange {
+            caller: Arc::clone(caller),
+            key: cache_key(&self.token_endpoint, &self.client_id, assertion, &scopes),
+            user: user_key(assertion, &scopes),
+            challenge: challenge.map(str::to_owned),
+            scopes,
+        }
+    }
+
+    /// The result of the exchange under `flight`, joined or started, unless something already says that it is of no use.
+    async fn exchange_now(
+        &'static self,
+        flight: CacheKey,
+        exchange: Exchange,
+        now: Moment,
+    ) -> Result<AccessToken, OboError> {
+        if life_left(&exchange.caller, now) < self.min_assertion_ttl {
+            return Err(OboError::AssertionAboutToExpire);
+        }
+        if self.flights.in_flight(&flight).is_none()
+            && let Some(refusal) = self.refusals.remembered(&[flight, exchange.user, EVERYBODY], now)
+        {
+            return Err(refusal);
+        }
+        let landed = self.start(flight, exchange, now).landed();
+        let lost =
+            |reason: &str| OboError::Unavailable { reason: reason.to_owned(), retry_after: None, transient: false };
+        match tokio::time::timeout(CALLER_WAIT, landed).await {
+            Ok(outcome) => outcome.map_err(|_| lost("the exchange broke off"))?,
+            Err(_) => Err(lost("the exchange took too long")),
+        }
+    }
+
+    /// The exchange under `flight` in a task of its own: the one under way, or a new one.
+    fn start(
+        &'static self,
+        flight: CacheKey,
+        exchange: Exchange,
+        now: Moment,
+    ) -> crate::single_flight::Flight<Result<AccessToken, OboError>> {
+        self.flights.join(flight, || {
+            let work = async move {
+                let outcome = self.run(&exchange, now).await;
+                match &outcome {
+                    Ok(token) => self.cache.insert(exchange.key, exchange.user, token.clone()),
+                    Err(refusal) => {
+                        let key = |reach| match reach {
+                            Reach::Exchange => flight,
+                            Reach::User => exchange.user,
+                            Reach::Everybody => EVERYBODY,
+                        };
+                        self.refusals.remember(key, refusal, Moment::now());
+                    }
+                }
+                outcome
+            };
+            work.instrument(info_span!("obo.acquire_token"))
+        })
+    }
+
+    /// One exchange with its retries, within [`EXCHANGE`]; asked at all only if the endpoint is worth asking.
+    async fn run(&self, exchange: &Exchange, started: Moment) -> Result<AccessToken, OboError> {
+        let open = |wait| OboError::Unavailable {
+            reason: "not asked: failing".to_owned(),
+            retry_after: Some(wait),
+            transient: false,
+        };
+        let mut renewed = false;
+        let mut tries = 0;
+        loop {
+            self.lock_breaker().admit(Moment::now()).map_err(open)?;
+            let outcome = self.once(exchange).await;
+            let now = Moment::now();
+            let refusal = match outcome {
+                Ok(token) => {
+                    self.lock_breaker().record(false, now);
+                    return self.issued(exchange, token, now);
+                }
+                Err(refusal) => refusal,
+            };
+            let failure = failure_of(&refusal);
+            if !matches!(refusal, OboError::Credential(_)) {
+                self.lock_breaker().record(failure == Failure::Transient, now);
+            }
+            if let OboError::Configuration { code, .. } = refusal
+                && is_federation(code)
+            {
+                if !renewed && self.credential.renew() {
+                    renewed = true;
+                    continue;
+                }
+                self.advise(code);
+            }
+            tries += 1;
+            let left = EXCHANGE.saturating_sub(now.since(started));
+            match retry::pause(failure, tries, left, rand::random()) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(refusal),
+            }
+        }
+    }
+
+    /// One request, as v2-oauth2-on-behalf-of-flow has it. Never asks for `offline_access`: nothing here needs a refresh
+    /// token.
+    async fn once(&self, exchange: &Exchange) -> Result<TokenResponse, OboError> {
+        let assertion = assertion_of(&exchange.caller)?;
+        let closed =
+            |_| OboError::Unavailable { reason: "shutting down".to_owned(), retry_after: None, transient: false };
+        let _room = self.room.acquire().await.map_err(closed)?;
         let proof = self.credential.form_fields().await?;
-        let scope = scopes.join(" ");
+        let scope = exchange.scopes.join(" ");
         let mut form = vec![
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("client_id", &self.client_id),
@@ -121,9 +315,8 @@ impl OboClient {
             ("requested_token_use", "on_behalf_of"),
         ];
         form.extend(proof.iter().map(wire_value));
-        if assertion.answers_challenges() {
-            form.push(("claims", CP1_CLAIMS));
-        }
+        let claims = claims::parameter(exchange.challenge.as_deref(), assertion.answers_challenges());
+        form.extend(claims.as_deref().map(|claims| ("claims", claims)));
         let url = Url::parse(&self.token_endpoint)
             .map_err(|_| OboError::Configuration { error: "token_endpoint".to_owned(), code: 0 })?;
         let request = self
@@ -133,18 +326,53 @@ impl OboClient {
             .header("client-request-id", Uuid::new_v4().to_string())
             .header("return-client-request-id", "true")
             .form(&form);
-        let answer = client::send(request, LIMITS).await?;
-        let token = wire::read(&answer)?;
-        let lifetime = Duration::from_secs(token.expires_in);
-        Ok(AccessToken::issued(token.access_token, assertion, lifetime, Moment::now()))
+        wire::read(&client::send(request, TRY).await?)
     }
 
-    /// Whether the credential can be used at all, for `/health/ready`: a secret is at hand, a managed identity answers.
-    ///
-    /// # Errors
-    ///
-    /// [`OboError::Credential`] with the cause.
-    pub async fn check_credential(&self) -> Result<(), OboError> {
-        self.credential.form_fields().await.map(drop)
+    #[expect(clippy::unused_self, reason = "reads as what the client does with an answer")]
+    fn issued(&self, exchange: &Exchange, token: TokenResponse, now: Moment) -> Result<AccessToken, OboError> {
+        let life = Life {
+            lifetime: Duration::from_secs(token.expires_in),
+            refresh_in: token.refresh_in.map(Duration::from_secs),
+            random: rand::random(),
+        };
+        Ok(AccessToken::issued(token.access_token, assertion_of(&exchange.caller)?, life, now))
+    }
+
+    /// Tells the operator exactly what to register, once Entra has refused the federated assertion twice.
+    fn advise(&self, code: u32) {
+        let advice = self.credential.federation();
+        error!(
+            entra.code = code,
+            federation.issuer = advice.as_ref().map(|advice| advice.issuer.as_str()),
+            federation.subject = advice.as_ref().map(|advice| advice.subject.as_str()),
+            federation.audience = advice.as_ref().map(|advice| advice.audience),
+            "the application does not trust this managed identity: register exactly this federated credential on it"
+        );
+    }
+
+    fn lock_breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The assertion of a caller, which only a signed-in user has. Applications are refused before they get here;
+/// AADSTS7000114 is what Entra would say.
+fn assertion_of(caller: &Caller) -> Result<UserAssertion<'_>, OboError> {
+    caller
+        .assertion()
+        .ok_or_else(|| OboError::Configuration { error: "application_caller".to_owned(), code: 7_000_114 })
+}
+
+fn life_left(caller: &Caller, now: Moment) -> Duration {
+    Duration::from_secs(caller.expires_at().saturating_sub(now.unix_seconds()))
+}
+
+/// Whether asking again may help.
+fn failure_of(refusal: &OboError) -> Failure {
+    match refusal {
+        OboError::Unavailable { retry_after: Some(after), .. } => Failure::ComeBack(*after),
+        OboError::Unavailable { transient: true, .. } => Failure::Transient,
+        _ => Failure::Final,
     }
 }

@@ -48,11 +48,13 @@ pub enum OboError {
         reason: String,
         /// When to try again, as far as known.
         retry_after: Option<Duration>,
+        /// Whether asking again at once may help: no connection, no answer, a 5xx.
+        transient: bool,
     },
 }
 
 impl From<HttpError> for OboError {
     fn from(cause: HttpError) -> Self {
-        Self::Unavailable { reason: cause.to_string(), retry_after: None }
+        Self::Unavailable { reason: cause.to_string(), retry_after: None, transient: true }
     }
 }

@@ -1,13 +1,12 @@
 //! The token endpoint's JSON and its meaning (RFC 6749 §5, v2-oauth2-on-behalf-of-flow, reference-error-codes).
 
-use std::time::Duration;
-
-use http::header::RETRY_AFTER;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::claims;
 use super::error::OboError;
 use crate::http::Answer;
+use crate::moment::Moment;
 
 /// A good answer.
 #[derive(Deserialize)]
@@ -16,6 +15,9 @@ pub(super) struct TokenResponse {
     pub(super) access_token: SecretString,
     /// Seconds.
     pub(super) expires_in: u64,
+    /// Seconds after which Entra would like the token to be renewed.
+    #[serde(default)]
+    pub(super) refresh_in: Option<u64>,
 }
 
 /// A refusal. Descriptions may name people and are not read.
@@ -40,28 +42,28 @@ const TRANSIENT: &[u32] = &[90055, 90033, 90024];
 /// Reads the token endpoint's answer.
 pub(super) fn read(answer: &Answer) -> Result<TokenResponse, OboError> {
     if answer.status.is_success() {
-        let token: TokenResponse =
-            serde_json::from_slice(&answer.body).map_err(|_| unavailable(answer, "an unreadable token answer"))?;
+        let token: TokenResponse = serde_json::from_slice(&answer.body)
+            .map_err(|_| unavailable(answer, "an unreadable token answer", false))?;
         if !token.token_type.eq_ignore_ascii_case("Bearer") || token.expires_in == 0 {
-            return Err(unavailable(answer, "an unusable token answer"));
+            return Err(unavailable(answer, "an unusable token answer", false));
         }
         return Ok(token);
     }
     if answer.status.is_server_error() || answer.status.as_u16() == 429 {
-        return Err(unavailable(answer, "throttled or down"));
+        return Err(unavailable(answer, "throttled or down", answer.status.is_server_error()));
     }
     match serde_json::from_slice::<ErrorResponse>(&answer.body) {
-        Ok(refusal) => Err(meaning(refusal, answer)),
-        Err(_) => Err(unavailable(answer, "an unreadable refusal")),
+        Ok(refusal) => Err(meaning(&refusal, answer)),
+        Err(_) => Err(unavailable(answer, "an unreadable refusal", false)),
     }
 }
 
 /// What a refusal means. Decided on `claims`, `suberror` and `error` first: the wire shows `invalid_grant` where the
 /// documents say `interaction_required`, and Microsoft asks not to rely on numbers alone.
-fn meaning(refusal: ErrorResponse, answer: &Answer) -> OboError {
+fn meaning(refusal: &ErrorResponse, answer: &Answer) -> OboError {
     let code = refusal.error_codes.first().copied().unwrap_or_default();
     let suberror = refusal.suberror.as_deref().unwrap_or_default();
-    if let Some(claims) = refusal.claims.filter(|claims| !claims.is_empty()) {
+    if let Some(claims) = refusal.claims.as_deref().and_then(claims::normalized) {
         return OboError::InteractionRequired { code, claims };
     }
     if suberror == "consent_required" || code == 65001 {
@@ -71,7 +73,7 @@ fn meaning(refusal: ErrorResponse, answer: &Answer) -> OboError {
         return OboError::AssertionRejected { code };
     }
     if TRANSIENT.contains(&code) || refusal.error == "temporarily_unavailable" {
-        return unavailable(answer, "temporarily not able");
+        return unavailable(answer, "temporarily not able", true);
     }
     OboError::Configuration { error: printable(&refusal.error), code }
 }
@@ -81,12 +83,11 @@ fn printable(error: &str) -> String {
     error.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').take(40).collect()
 }
 
-fn unavailable(answer: &Answer, reason: &str) -> OboError {
-    let seconds =
-        answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+fn unavailable(answer: &Answer, reason: &str, transient: bool) -> OboError {
     OboError::Unavailable {
         reason: format!("{reason} (status {})", answer.status.as_u16()),
-        retry_after: seconds.map(Duration::from_secs),
+        retry_after: answer.retry_after(Moment::now()),
+        transient,
     }
 }
 
