@@ -8,6 +8,7 @@ mod url_settings;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -24,6 +25,8 @@ pub const VARIABLES: &[&str] = &[
     "ALLOW_CLIENT_SECRET_IN_AZURE",
     "MANAGED_IDENTITY_CLIENT_ID",
     "FEDERATED_CREDENTIAL_OID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "CLIENT_CERTIFICATE_PATH",
     "RESOURCE_SERVER_URL",
     "SCOPE_URI",
     "RESOURCE_DOCUMENTATION",
@@ -92,6 +95,10 @@ pub enum CredentialConfig {
     Secret(SecretString),
     /// A user-assigned managed identity whose token is the client assertion (federated credential): for production.
     ManagedIdentity(UserAssignedIdentity),
+    /// `AZURE_FEDERATED_TOKEN_FILE`: a token that the platform writes (workload identity), as client assertion.
+    TokenFile(PathBuf),
+    /// `CLIENT_CERTIFICATE_PATH`: a certificate and its private key in one PEM file, for development.
+    Certificate(PathBuf),
 }
 
 /// Which user-assigned managed identity to ask for.

@@ -125,7 +125,7 @@ async fn a_hostile_claims_text_reaches_no_header() {
         world.emulator.faults().set(Endpoint::Token, Fault::Entra(fault));
         let token = world.emulator.token(User::Alice).claim("uti", claims).build();
         let reply = world.call_tool(&token, TOOL).await;
-        let header = reply.headers.get("www-authenticate").map(|value| value.len()).unwrap_or_default();
+        let header = reply.headers.get("www-authenticate").map_or(0, http::HeaderValue::len);
         assert!(reply.status == 200 || reply.status == 401, "{}", reply.status);
         assert!(header < 16_000 && !reply.headers.contains_key("set-cookie"), "{header}");
     }

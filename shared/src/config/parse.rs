@@ -14,6 +14,15 @@ const DEFAULT_PORT: u16 = 9000;
 /// Variables that only an Azure host sets: App Service and Functions, Container Apps, any host with managed identity.
 const AZURE_MARKERS: &[&str] = &["WEBSITE_INSTANCE_ID", "CONTAINER_APP_NAME", "IDENTITY_ENDPOINT"];
 
+/// The ways to prove who the application is; exactly one is to be set.
+const CREDENTIALS: &[&str] = &[
+    "MANAGED_IDENTITY_CLIENT_ID",
+    "FEDERATED_CREDENTIAL_OID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "CLIENT_CERTIFICATE_PATH",
+    "CLIENT_SECRET",
+];
+
 pub(super) struct Settings<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     faults: Vec<Fault>,
@@ -128,34 +137,35 @@ impl<'a> Settings<'a> {
 
     pub(super) fn credential(&mut self, tenant_id: &str, client_id: &str, in_azure: bool) -> Option<CredentialConfig> {
         let allow_secret = self.boolean("ALLOW_CLIENT_SECRET_IN_AZURE");
-        let secret_set = self.raw("CLIENT_SECRET").is_some();
-        let secret = self.client_secret(in_azure && !allow_secret);
+        let secret = self.client_secret(in_azure && !allow_secret).map(CredentialConfig::Secret);
         let by_client_id = self.identity("MANAGED_IDENTITY_CLIENT_ID", "client ID", tenant_id, client_id);
         let by_object_id = self.identity("FEDERATED_CREDENTIAL_OID", "object (principal) ID", tenant_id, client_id);
-        let identities: Vec<&'static str> = ["MANAGED_IDENTITY_CLIENT_ID", "FEDERATED_CREDENTIAL_OID"]
-            .into_iter()
-            .filter(|variable| self.raw(variable).is_some())
-            .collect();
-        match (secret_set, identities.as_slice()) {
-            (true, [identity, ..]) => self.fault(
-                "CLIENT_SECRET",
-                format!("is set and {identity} too; keep the secret for development or the managed identity for Azure"),
-            ),
-            (false, [_, second]) => self.fault(
-                second,
-                "is set and MANAGED_IDENTITY_CLIENT_ID too; both name the managed identity: keep MANAGED_IDENTITY_CLIENT_ID",
-            ),
-            (false, []) => self.fault(
+        let token_file = self.text("AZURE_FEDERATED_TOKEN_FILE").map(|path| CredentialConfig::TokenFile(path.into()));
+        let certificate = self.text("CLIENT_CERTIFICATE_PATH").map(|path| CredentialConfig::Certificate(path.into()));
+        let set: Vec<&'static str> =
+            CREDENTIALS.iter().copied().filter(|variable| self.raw(variable).is_some()).collect();
+        match set.as_slice() {
+            [] => self.fault(
                 "CLIENT_SECRET",
                 "is not set and no managed identity either; set MANAGED_IDENTITY_CLIENT_ID in Azure, \
                  or CLIENT_SECRET for development",
             ),
-            _ => {}
+            [_] => {}
+            [first, others @ ..] => {
+                for other in others {
+                    self.fault(
+                        other,
+                        format!("is set and {first} too; exactly one credential: keep the one that is meant"),
+                    );
+                }
+            }
         }
-        secret
-            .map(CredentialConfig::Secret)
-            .or(by_client_id.map(|id| CredentialConfig::ManagedIdentity(UserAssignedIdentity::ClientId(id))))
+        by_client_id
+            .map(|id| CredentialConfig::ManagedIdentity(UserAssignedIdentity::ClientId(id)))
             .or(by_object_id.map(|id| CredentialConfig::ManagedIdentity(UserAssignedIdentity::ObjectId(id))))
+            .or(token_file)
+            .or(certificate)
+            .or(secret)
     }
 
     fn client_secret(&mut self, refused_here: bool) -> Option<SecretString> {

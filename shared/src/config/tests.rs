@@ -137,6 +137,11 @@ fn exactly_one_credential() {
         ["MANAGED_IDENTITY_CLIENT_ID"]
     );
     assert_eq!(faults(&[("CLIENT_SECRET", ""), ("FEDERATED_CREDENTIAL_OID", TENANT)]), ["FEDERATED_CREDENTIAL_OID"]);
+    for (variable, value) in [("AZURE_FEDERATED_TOKEN_FILE", "/var/run/token"), ("CLIENT_CERTIFICATE_PATH", "dev.pem")]
+    {
+        assert_eq!(faults(&[(variable, value)]), ["CLIENT_SECRET"], "{variable}");
+        assert!(with(&[("CLIENT_SECRET", ""), (variable, value)]).is_ok(), "{variable}");
+    }
     let federated = with(&[("CLIENT_SECRET", ""), ("FEDERATED_CREDENTIAL_OID", IDENTITY)]).unwrap();
     assert!(matches!(federated.credential, CredentialConfig::ManagedIdentity(UserAssignedIdentity::ObjectId(_))));
 }
@@ -236,7 +241,11 @@ fn the_example_settings_are_complete_and_good() {
     for variable in VARIABLES {
         assert!(values.contains_key(*variable), "{variable} is missing in local.settings.json.example");
     }
-    let ours = |name: &String| !name.starts_with("Azure") && name != "FUNCTIONS_WORKER_RUNTIME";
+    let ours = |name: &String| {
+        !name.starts_with("AzureFunctionsJobHost__")
+            && name != "AzureWebJobsStorage"
+            && name != "FUNCTIONS_WORKER_RUNTIME"
+    };
     for name in values.keys().filter(|name| ours(name) || VARIABLES.contains(&name.as_str())) {
         assert!(VARIABLES.contains(&name.as_str()), "{name} is not a setting");
     }

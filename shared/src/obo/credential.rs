@@ -1,22 +1,28 @@
 //! How this process proves to the token endpoint that it is the application.
 
+mod certificate;
 mod managed_identity;
+mod token_file;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use self::certificate::Certificate;
 pub(super) use self::managed_identity::Federation;
 use self::managed_identity::ManagedIdentity;
+use self::token_file::TokenFile;
 use super::error::OboError;
 use crate::config::{Config, CredentialConfig};
 
 /// RFC 7521 §4.2: the assertion is a JWT.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// A client secret, or a managed identity whose token is the client assertion.
+/// A client secret, or something that yields a client assertion.
 #[derive(Debug)]
 pub(super) enum ClientCredential {
     Secret(SecretString),
     ManagedIdentity(ManagedIdentity),
+    TokenFile(TokenFile),
+    Certificate(Certificate),
 }
 
 impl ClientCredential {
@@ -26,36 +32,40 @@ impl ClientCredential {
             CredentialConfig::ManagedIdentity(identity) => {
                 Self::ManagedIdentity(ManagedIdentity::new(identity.clone(), &config.authority))
             }
+            CredentialConfig::TokenFile(path) => Self::TokenFile(TokenFile::new(path.clone())),
+            CredentialConfig::Certificate(path) => {
+                Self::Certificate(Certificate::new(path.clone(), config.client_id.clone(), config.token_endpoint()))
+            }
         }
     }
 
     /// The form fields that authenticate the client (RFC 6749 §2.3.1, RFC 7521 §4.2).
     pub(super) async fn form_fields(&self) -> Result<Vec<(&'static str, SecretString)>, OboError> {
-        match self {
-            Self::Secret(secret) => Ok(vec![("client_secret", secret.clone())]),
-            Self::ManagedIdentity(identity) => Ok(vec![
-                ("client_assertion_type", SecretString::from(ASSERTION_TYPE)),
-                ("client_assertion", identity.token().await?),
-            ]),
-        }
+        let assertion = match self {
+            Self::Secret(secret) => return Ok(vec![("client_secret", secret.clone())]),
+            Self::ManagedIdentity(identity) => identity.token().await?,
+            Self::TokenFile(file) => file.assertion().await?,
+            Self::Certificate(certificate) => certificate.assertion()?,
+        };
+        Ok(vec![("client_assertion_type", SecretString::from(ASSERTION_TYPE)), ("client_assertion", assertion)])
     }
 
     /// Gives up what is cached, so that the next proof is new. Whether that can change anything.
     pub(super) fn renew(&self) -> bool {
         match self {
-            Self::Secret(_) => false,
             Self::ManagedIdentity(identity) => {
                 identity.forget();
                 true
             }
+            Self::Secret(_) | Self::TokenFile(_) | Self::Certificate(_) => false,
         }
     }
 
-    /// What the application must trust for this credential to be accepted; nothing for a secret.
+    /// What the application must trust for a managed identity to be accepted, as far as it is known.
     pub(super) fn federation(&self) -> Option<Federation> {
         match self {
-            Self::Secret(_) => None,
             Self::ManagedIdentity(identity) => identity.federation(),
+            Self::Secret(_) | Self::TokenFile(_) | Self::Certificate(_) => None,
         }
     }
 }
