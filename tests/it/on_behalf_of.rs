@@ -141,6 +141,38 @@ async fn missing_consent_is_told_to_the_person() {
 }
 
 #[tokio::test]
+async fn a_client_that_can_show_a_page_is_asked_to_show_the_consent_page() {
+    let world = World::start().await;
+    let carol = world.emulator.token(User::Carol).claim("scp", "access_as_user MCP.Tools").build();
+    let call = |capabilities: Value, answers: Option<Value>| {
+        let mut params = json!({ "name": TOOL, "arguments": {} });
+        if let Some(answers) = answers {
+            params["inputResponses"] = answers;
+        }
+        crate::world::modern_request_with(&carol, "tools/call", params, &capabilities)
+    };
+    let shows_pages = json!({ "elicitation": { "url": {} } });
+    let asked = world.send(call(shows_pages.clone(), None)).await.json();
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let request = &asked["result"]["inputRequests"]["consent"];
+    assert_eq!(
+        (request["method"].as_str(), request["params"]["mode"].as_str()),
+        (Some("elicitation/create"), Some("url"))
+    );
+    assert!(request["params"]["url"].as_str().is_some_and(|url| url.contains("/adminconsent?client_id=")));
+    // Back without consent: told, not asked again. Back with it: served, whatever was remembered.
+    let accepted = json!({ "consent": { "action": "accept" } });
+    assert!(told(&world.send(call(shows_pages.clone(), Some(accepted.clone()))).await).contains("administrator"));
+    world.emulator.grant(User::Carol, "User.Read");
+    let served = world.send(call(shows_pages, Some(accepted))).await;
+    assert_eq!(served.structured()["id"], User::Carol.oid());
+    // A client that cannot show pages is told.
+    let other = World::start().await;
+    let carol = other.emulator.token(User::Carol).claim("scp", "access_as_user MCP.Tools").build();
+    assert!(told(&other.call_tool(&carol, TOOL).await).contains("/adminconsent?"));
+}
+
+#[tokio::test]
 async fn an_assertion_that_entra_refuses_makes_the_client_refresh() {
     let world = World::start().await;
     world.emulator.faults().set(Endpoint::Token, Fault::Entra(EntraError::assertion_expired()));

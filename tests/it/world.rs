@@ -195,11 +195,16 @@ pub(crate) fn rpc(token: &str, version: &str, headers: &[(&str, &str)], body: &V
     request.body(Body::from(body.to_string())).unwrap()
 }
 
-pub(crate) fn modern_request(token: &str, method: &str, mut params: Value) -> Request<Body> {
+pub(crate) fn modern_request(token: &str, method: &str, params: Value) -> Request<Body> {
+    modern_request_with(token, method, params, &json!({}))
+}
+
+/// The same of a client with these capabilities.
+pub(crate) fn modern_request_with(token: &str, method: &str, mut params: Value, capabilities: &Value) -> Request<Body> {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": { "name": "it", "version": "0" },
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
     });
     let mut headers = vec![("mcp-method", method.to_owned())];
     if let Some(name) = params["name"].as_str() {

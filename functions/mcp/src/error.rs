@@ -14,6 +14,11 @@ use tracing::{error, warn};
 pub(crate) enum Failure {
     /// An HTTP status with a challenge: the client signs in again and the call then works.
     Refuse(AuthError),
+    /// Consent is missing: a page for the person, through the client where it can show one.
+    AskForConsent {
+        /// Where to consent.
+        url: String,
+    },
     /// A tool error: `isError` with a sentence for the model and the person.
     Tell(String),
 }
@@ -41,11 +46,7 @@ impl Failure {
             // Signing in again without a consent page would loop, so this is for a person to read.
             OboError::ConsentRequired { .. } => {
                 warn!("{cause}");
-                Self::Tell(format!(
-                    "Your organization has not yet allowed this server to read your Microsoft 365 data for you. \
-                     An administrator can allow it here: {}",
-                    obo.admin_consent_url()
-                ))
+                Self::AskForConsent { url: obo.admin_consent_url().to_owned() }
             }
             OboError::Configuration { .. } | OboError::Credential(_) => {
                 error!("{cause}");
@@ -83,6 +84,14 @@ impl Failure {
              do it. Sign out of this server in your client and sign in again.",
         )
     }
+}
+
+/// The sentence for a person whose client cannot show the page.
+pub(crate) fn consent_sentence(url: &str) -> String {
+    format!(
+        "Your organization has not yet allowed this server to read your Microsoft 365 data for you. An administrator can \
+         allow it here: {url}"
+    )
 }
 
 fn later(who: &str, retry_after: Option<std::time::Duration>) -> String {

@@ -4,6 +4,7 @@
 //! caller may do is decided on the parsed body inside `server`, never on `Mcp-*` headers.
 
 mod body;
+mod consent;
 mod error;
 mod server;
 mod tools;

@@ -24,7 +24,8 @@ use shared::process::Process;
 use shared::tool::{self, CONNECT_SCOPE, TOOLS, ToolSpec};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use crate::error::{Failure, tool_error};
+use crate::consent;
+use crate::error::{Failure, consent_sentence, tool_error};
 use crate::tools::ToolCall;
 
 /// The longest a call may take: above Graph's own deadline, far below every proxy's.
@@ -84,8 +85,18 @@ impl McpServer {
         request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        if consent::was_asked(&request) {
+            // The person may just have consented: what is remembered is old news.
+            self.process.obo.forget_refusal(&caller, spec.downstream);
+        }
         let downstream = match self.exchange(spec, &caller).await {
             Ok(downstream) => downstream,
+            Err(Failure::AskForConsent { url }) => {
+                return Ok(match consent::ask(&context, &request, &url) {
+                    Some(request) => request.into(),
+                    None => tool_error(consent_sentence(&url)).into(),
+                });
+            }
             Err(failure) => return Ok(settle(failure, &slot).into()),
         };
         context.extensions.insert(ToolCall::new(self.process, spec, caller, downstream, slot));
@@ -244,6 +255,7 @@ pub(crate) fn settle(failure: Failure, slot: &RefusalSlot) -> rmcp::model::CallT
             slot.refuse(refusal);
             tool_error("refused".to_owned())
         }
+        Failure::AskForConsent { url } => tool_error(consent_sentence(&url)),
         Failure::Tell(sentence) => tool_error(sentence),
     }
 }
@@ -254,6 +266,6 @@ fn annotated(tool: Tool, spec: &ToolSpec) -> Tool {
     tool.with_annotations(hints)
 }
 
-fn is_modern(version: Option<&ProtocolVersion>) -> bool {
+pub(crate) fn is_modern(version: Option<&ProtocolVersion>) -> bool {
     version.is_some_and(|version| *version >= ProtocolVersion::V_2026_07_28)
 }

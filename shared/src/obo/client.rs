@@ -150,6 +150,18 @@ impl OboClient {
         }
     }
 
+    /// Forgets a refusal of this caller's exchange, so that the next call asks Entra again.
+    pub fn forget_refusal(&self, caller: &Caller, permissions: &[&str]) {
+        if let Some(assertion) = caller.assertion() {
+            self.refusals.forget(&cache_key(
+                &self.token_endpoint,
+                &self.client_id,
+                assertion,
+                &self.scopes(permissions),
+            ));
+        }
+    }
+
     /// Whether a claims challenge may be sent to the caller's client: once for each token and claims, and only so often to
     /// one user. It counts as sent.
     pub fn may_challenge(&self, caller: &Caller, claims: &str) -> bool {

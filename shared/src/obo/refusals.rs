@@ -55,6 +55,11 @@ impl Refusals {
         })
     }
 
+    /// Forgets what stands under the key.
+    pub(super) fn forget(&self, key: &CacheKey) {
+        self.0.invalidate(key);
+    }
+
     /// Remembers a refusal under the key that its reach names, for as long as such a refusal counts.
     pub(super) fn remember(&self, key: impl FnOnce(Reach) -> CacheKey, error: &OboError, now: Moment) {
         if let Some((reach, lifetime)) = memory(error) {
