@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::counters::Counters;
+use crate::credentials::FederatedCredential;
 use crate::faults::{Endpoint, Fault};
 use crate::state::State;
 use crate::tenant::User;
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/emulator/faults", routing::post(set_fault).delete(clear_faults))
         .route("/emulator/identifier-uris", routing::post(identifier_uri))
         .route("/emulator/grants", routing::post(grant))
+        .route("/emulator/federated-credential", routing::post(federate).delete(unfederate))
         .route("/emulator/discovery/{member}", routing::put(discovery_member))
 }
 
@@ -86,6 +88,16 @@ struct Grant {
 async fn grant(extract::State(state): Shared, Json(wanted): Json<Grant>) -> StatusCode {
     let Some(user) = User::with_upn(&wanted.user) else { return StatusCode::NOT_FOUND };
     state.directory().grant(user, &wanted.scope);
+    StatusCode::NO_CONTENT
+}
+
+async fn federate(extract::State(state): Shared, Json(wanted): Json<FederatedCredential>) -> StatusCode {
+    state.credentials().federate(Some(wanted));
+    StatusCode::NO_CONTENT
+}
+
+async fn unfederate(extract::State(state): Shared) -> StatusCode {
+    state.credentials().federate(None);
     StatusCode::NO_CONTENT
 }
 

@@ -19,8 +19,10 @@ pub struct Counters {
     pub token_refresh: u64,
     /// On-behalf-of requests.
     pub token_obo: u64,
-    /// Client-credentials requests.
+    /// Client-credentials requests, whatever the client proved itself with.
     pub token_client_credentials: u64,
+    /// Requests for a managed identity's token, to either endpoint.
+    pub managed_identity: u64,
     /// Requests to `GET /v1.0/me`.
     pub graph_me: u64,
 }

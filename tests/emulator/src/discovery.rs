@@ -70,7 +70,7 @@ pub(crate) async fn allow_any_origin(mut response: Response) -> Response {
 fn document(state: &State) -> Value {
     let base = &state.base_url;
     let mut document = json!({
-        "token_endpoint": format!("{base}/{TENANT_ID}/oauth2/v2.0/token"),
+        "token_endpoint": state.token_endpoint(),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
         "jwks_uri": format!("{base}/{TENANT_ID}/discovery/v2.0/keys"),
         "response_modes_supported": ["query", "fragment"],

@@ -129,6 +129,25 @@ impl EntraError {
         Self::new("unauthorized_client", 700_016, &text)
     }
 
+    /// A client assertion, ours to prove the application with, is expired, not valid yet, or lives for too long.
+    pub(crate) fn client_assertion_expired(now: i64, not_before: i64, expires: i64) -> Self {
+        let time = |unix| timestamp(unix).replace(' ', "T");
+        let text = format!(
+            "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry \
+             time of assertion {}. Review the documentation at \
+             https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+            time(now),
+            time(not_before),
+            time(expires)
+        );
+        Self::new("invalid_client", 700_024, &text)
+    }
+
+    pub(crate) fn throttled() -> Self {
+        let text = "There are too many incoming requests. Please try again later.";
+        Self::new("temporarily_unavailable", 90_055, text)
+    }
+
     pub(crate) fn admin_consent_required() -> Self {
         let text = "mcp-server needs permission to access resources in your organization that only an admin can \
                     grant. Please ask an admin to grant permission to this app before you can use it.";
@@ -147,6 +166,7 @@ impl EntraError {
     /// Entra answers 401 where the client failed to prove itself, 400 for nearly everything else.
     pub(crate) fn status(&self) -> StatusCode {
         match (self.error.as_str(), self.code) {
+            (_, 90_055) => StatusCode::TOO_MANY_REQUESTS,
             // A scope that does not exist is filed under `invalid_client`, yet is not about the client's proof.
             ("invalid_client", code) if code != 650_053 => StatusCode::UNAUTHORIZED,
             ("temporarily_unavailable", _) => StatusCode::SERVICE_UNAVAILABLE,

@@ -1,7 +1,7 @@
 //! Faults on purpose: what a test switches on to see how its subject copes.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::errors::{Correlation, EntraError};
+use crate::tenant::User;
 
 /// Where a fault may sit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Endpoint {
     Keys,
     /// The token endpoint, whatever the grant.
     Token,
+    /// Both endpoints for a managed identity's token.
+    ManagedIdentity,
     /// `GET /v1.0/me`.
     GraphMe,
 }
@@ -63,12 +66,19 @@ pub enum Fault {
 pub struct Faults {
     switches: Mutex<HashMap<Endpoint, Switch>>,
     discovery: Mutex<Map<String, Value>>,
+    throttled: Mutex<HashMap<User, Throttle>>,
 }
 
 #[derive(Clone, Debug)]
 struct Switch {
     answer: Answer,
     left: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Throttle {
+    retry_after_seconds: u64,
+    left: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -103,20 +113,28 @@ impl Faults {
         self.put(endpoint, Switch { answer: Answer::Document(status, headers, body), left: None });
     }
 
+    /// The next `times` on-behalf-of requests for this user get 429; everybody else's are answered as usual. Whom a
+    /// request is about is read from its assertion before anything is verified. A fault on [`Endpoint::Token`] comes
+    /// first.
+    pub fn throttle_user(&self, user: User, retry_after_seconds: u64, times: usize) {
+        lock(&self.throttled).insert(user, Throttle { retry_after_seconds, left: times });
+    }
+
     /// Replaces one member of the discovery document.
     pub fn discovery_member(&self, name: &str, value: Value) {
-        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
+        lock(&self.discovery).insert(name.to_owned(), value);
     }
 
     /// Heals everything.
     pub fn clear(&self) {
-        self.switches.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.switches).clear();
+        lock(&self.discovery).clear();
+        lock(&self.throttled).clear();
     }
 
     /// The replaced members of the discovery document.
     pub(crate) fn discovery_members(&self) -> Map<String, Value> {
-        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.discovery).clone()
     }
 
     /// The answer that a fault gives in place of the real one, if a fault is on.
@@ -142,12 +160,25 @@ impl Faults {
         }
     }
 
+    /// The 429 that this user's on-behalf-of request gets, if there is one left.
+    pub(crate) fn throttle(&self, user: Option<User>, correlation: &Correlation) -> Option<Response> {
+        let seconds = {
+            let mut throttled = lock(&self.throttled);
+            let throttle = throttled.get_mut(&user?)?;
+            throttle.left = throttle.left.checked_sub(1)?;
+            throttle.retry_after_seconds
+        };
+        let mut response = EntraError::throttled().response(correlation);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        Some(response)
+    }
+
     fn put(&self, endpoint: Endpoint, switch: Switch) {
-        self.switches.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, switch);
+        lock(&self.switches).insert(endpoint, switch);
     }
 
     fn take(&self, endpoint: Endpoint) -> Option<Answer> {
-        let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut switches = lock(&self.switches);
         let switch = switches.get_mut(&endpoint)?;
         match &mut switch.left {
             Some(0) => {
@@ -202,6 +233,10 @@ fn response(fault: Fault, correlation: &Correlation) -> Response {
             response
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -3,12 +3,48 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest;
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaParameters, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use support::base64url;
 use support::keys::SigningKey;
+
+/// A compact token, taken apart (RFC 7515 §7.1). Nothing in it is verified before [`Jws::is_signed_by`].
+#[derive(Clone, Debug)]
+pub(crate) struct Jws {
+    header: Value,
+    pub(crate) claims: Value,
+    input: String,
+    signature: Vec<u8>,
+}
+
+impl Jws {
+    pub(crate) fn parse(token: &str) -> Option<Self> {
+        let (input, signature) = token.rsplit_once('.')?;
+        let (header, claims) = input.split_once('.')?;
+        Some(Self {
+            header: json_part(header)?,
+            claims: json_part(claims)?,
+            signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
+            input: input.to_owned(),
+        })
+    }
+
+    /// A member of the header, where it is a text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.header.get(name)?.as_str()
+    }
+
+    /// A claim, where it is a text.
+    pub(crate) fn claim(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    pub(crate) fn is_signed_by(&self, algorithm: &'static RsaParameters, public_key_der: &[u8]) -> bool {
+        UnparsedPublicKey::new(algorithm, public_key_der).verify(self.input.as_bytes(), &self.signature).is_ok()
+    }
+}
 
 /// The keys of the tenant.
 #[derive(Debug)]
@@ -51,23 +87,20 @@ impl KeyRing {
         self.with(|keys| keys.published = published.to_vec());
     }
 
-    /// The claims of a compact token that one of our keys signed with RS256. The key that signs now counts even while
-    /// it is not published: a lagging replica of the key set does not change what the issuer itself knows.
+    /// The claims of a compact token that one of our keys signed with RS256.
     pub(crate) fn claims(&self, token: &str) -> Option<Value> {
-        let (input, signature) = token.rsplit_once('.')?;
-        let (header, claims) = input.split_once('.')?;
-        let header = json_part(header)?;
-        if header.get("alg").and_then(Value::as_str) != Some("RS256") {
+        let jws = Jws::parse(token)?;
+        let key = self.key(jws.header("kid")?)?;
+        if jws.header("alg") != Some("RS256") || !jws.is_signed_by(&RSA_PKCS1_2048_8192_SHA256, &key.public_der()) {
             return None;
         }
-        let kid = header.get("kid").and_then(Value::as_str)?;
-        let keys = self.with(|keys| keys.clone());
-        let key = keys.published.iter().chain([&keys.signing]).find(|key| key.kid() == kid)?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_der())
-            .verify(input.as_bytes(), &signature)
-            .ok()?;
-        json_part(claims)
+        Some(jws.claims)
+    }
+
+    /// The key with this `kid`, if it is published. The key that signs now counts even while it is not: a lagging
+    /// replica of the key set does not change what the issuer itself knows.
+    pub(crate) fn key(&self, kid: &str) -> Option<Arc<SigningKey>> {
+        self.with(|keys| keys.published.iter().chain([&keys.signing]).find(|key| key.kid() == kid).cloned())
     }
 
     /// The same for a Graph token: what was signed holds the hash of the header's `nonce`. That is why nobody but

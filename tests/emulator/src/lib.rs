@@ -1,18 +1,21 @@
 //! Microsoft Entra ID v2 and the bit of Microsoft Graph that is used, on loopback: for the demo and for the tests.
 //!
 //! It is a real authorization server in small: real RSA signatures, PKCE, consent, single-use codes, rotating refresh
-//! tokens, the on-behalf-of grant and RFC 8707 as Entra enforces it. What it cannot show is what Entra really does:
-//! each public item names the page it was built from.
+//! tokens, the on-behalf-of grant, federated credentials and certificates, the host's managed identities, and RFC 8707
+//! as Entra enforces it. What it cannot show is what Entra really does: each public item names the page it was built
+//! from.
 //!
 //! | Path | File |
 //! |---|---|
 //! | `GET /{tenant}/v2.0/.well-known/openid-configuration`, `GET /{tenant}/discovery/v2.0/keys` | `discovery.rs` |
 //! | `GET /{tenant}/oauth2/v2.0/authorize` | `authorize.rs`, its HTML in `page.rs` |
 //! | `POST /{tenant}/oauth2/v2.0/token` | `token.rs`, a grant a file under `grants/` |
+//! | `GET /msi/token`, `GET /metadata/identity/oauth2/token` | `managed_identity.rs` |
 //! | `GET /v1.0/me` | `graph.rs` |
 //! | `/emulator/…`, for tests not written in Rust | `control.rs` |
 //!
-//! `tenant.rs` has the ids, the people and their consents; `mint.rs` every token; `faults.rs` every way to fail.
+//! `tenant.rs` has the ids, the people and their consents; `credentials.rs` what the API application proves itself
+//! with; `mint.rs` every token; `faults.rs` every way to fail.
 //!
 //! **Architecture Invariant:** nothing here imports `shared`; it listens on 127.0.0.1 only.
 #![expect(
@@ -25,12 +28,14 @@ mod authorize;
 mod clock;
 mod control;
 mod counters;
+mod credentials;
 mod discovery;
 mod errors;
 mod faults;
 mod grants;
 mod graph;
 mod keys;
+mod managed_identity;
 mod mint;
 mod page;
 mod params;
@@ -49,15 +54,18 @@ use support::keys::SigningKey;
 use support::token::TokenBuilder;
 
 pub use crate::counters::Counters;
+use crate::credentials::FederatedCredential;
 pub use crate::errors::EntraError;
 pub use crate::faults::{Endpoint, Fault, Faults};
 pub use crate::grants::on_behalf_of::OboRequest;
+use crate::managed_identity::{APP_SERVICE_PATH, Identity};
 use crate::server::Server;
 use crate::state::State;
 use crate::tenant::Resource;
 pub use crate::tenant::{
-    ACCESS_AS_USER, API_CLIENT_ID, API_PRINCIPAL_ID, CLIENT_SECRET, GRAPH_APP_ID, MCP_TOOLS, PUBLIC_CLIENT_ID,
-    TENANT_ID, User,
+    ACCESS_AS_USER, API_CLIENT_ID, API_PRINCIPAL_ID, CLIENT_SECRET, GRAPH_APP_ID, IDENTITY_CLIENT_ID,
+    IDENTITY_PRINCIPAL_ID, IDENTITY_RESOURCE_ID, MCP_TOOLS, PUBLIC_CLIENT_ID, SYSTEM_PRINCIPAL_ID, TENANT_ID,
+    TOKEN_EXCHANGE_APP_ID, TOKEN_EXCHANGE_URI, User,
 };
 
 /// A running emulator. Clones are the same emulator; it stops when the last of them is dropped.
@@ -137,6 +145,38 @@ impl Emulator {
         self.state.app_only_token()
     }
 
+    /// `IDENTITY_ENDPOINT` and `IDENTITY_HEADER`, as App Service, Functions and Container Apps set them. The host has a
+    /// user-assigned identity ([`IDENTITY_CLIENT_ID`]) and a system-assigned one ([`SYSTEM_PRINCIPAL_ID`]).
+    #[must_use]
+    pub fn identity_endpoint(&self) -> (String, String) {
+        (format!("{}{APP_SERVICE_PATH}", self.state.base_url), self.state.identity_header.clone())
+    }
+
+    /// A valid token of the user-assigned managed identity for [`TOKEN_EXCHANGE_URI`], as its endpoints give it.
+    #[must_use]
+    pub fn identity_token(&self) -> TokenBuilder {
+        self.state.identity_token(Identity::UserAssigned)
+    }
+
+    /// Replaces the API application's only federated credential. At first it trusts the user-assigned managed identity:
+    /// [`Emulator::issuer`], [`IDENTITY_PRINCIPAL_ID`], [`TOKEN_EXCHANGE_URI`]. Tokens of another issuer must be signed
+    /// by a published key of the emulator's as well: nothing is fetched.
+    pub fn federated_credential(&self, issuer: &str, subject: &str, audience: &str) {
+        let [issuer, subject, audience] = [issuer, subject, audience].map(str::to_owned);
+        self.state.credentials().federate(Some(FederatedCredential { issuer, subject, audience }));
+    }
+
+    /// Takes the federated credential away.
+    pub fn no_federated_credential(&self) {
+        self.state.credentials().federate(None);
+    }
+
+    /// Adds a certificate to the API application: its `SubjectPublicKeyInfo` in DER form, and the SHA-256 of the whole
+    /// certificate, base64url without padding, as `x5t#S256` has it.
+    pub fn register_certificate(&self, public_key_der: &[u8], x5t_s256: &str) {
+        self.state.credentials().add_certificate(public_key_der, x5t_s256);
+    }
+
     /// A new key signs from now on; the old ones stay published (signing-key-rollover page).
     #[expect(clippy::must_use_candidate, reason = "most tests only want the rotation")]
     pub fn rotate_keys(&self) -> Arc<SigningKey> {
@@ -162,6 +202,11 @@ impl Emulator {
     /// How long new Graph tokens live; 4500 at first, may be negative. From 7200 on `refresh_in` is named as well.
     pub fn set_downstream_lifetime(&self, seconds: i64) {
         self.state.settings.downstream_lifetime.store(seconds, Ordering::SeqCst);
+    }
+
+    /// How long new tokens of managed identities live; 86,400 at first, may be negative.
+    pub fn set_identity_token_lifetime(&self, seconds: i64) {
+        self.state.settings.identity_token_lifetime.store(seconds, Ordering::SeqCst);
     }
 
     /// Graph refuses every token issued so far.

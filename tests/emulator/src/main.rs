@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, PUBLIC_CLIENT_ID, TENANT_ID};
+use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, IDENTITY_CLIENT_ID, PUBLIC_CLIENT_ID, TENANT_ID};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -31,6 +31,10 @@ async fn main() -> ExitCode {
     println!("LOCAL EMULATOR, not Microsoft. Settings for the server:\n");
     println!("TENANT_ID={TENANT_ID}\nCLIENT_ID={API_CLIENT_ID}\nCLIENT_SECRET={CLIENT_SECRET}");
     println!("AZURE_AUTHORITY_HOST={base_url}\nGRAPH_BASE_URL={base_url}\n");
+    let (endpoint, header) = emulator.identity_endpoint();
+    println!("Without a secret, as in Azure: leave CLIENT_SECRET out and set\n");
+    println!("IDENTITY_ENDPOINT={endpoint}\nIDENTITY_HEADER={header}");
+    println!("MANAGED_IDENTITY_CLIENT_ID={IDENTITY_CLIENT_ID}\n");
     println!("Client id for MCP clients (public, no secret): {PUBLIC_CLIENT_ID}");
     println!("Stop with Ctrl+C.");
     match tokio::signal::ctrl_c().await {

@@ -8,8 +8,11 @@ use support::{base64url, unix_now};
 use uuid::Uuid;
 
 use crate::keys::{hashed, with_nonce};
+use crate::managed_identity::Identity;
 use crate::state::{Downstream, State};
-use crate::tenant::{API_CLIENT_ID, API_PRINCIPAL_ID, API_ROLE, GRAPH_APP_ID, PUBLIC_CLIENT_ID, TENANT_ID, User};
+use crate::tenant::{
+    API_CLIENT_ID, API_PRINCIPAL_ID, API_ROLE, GRAPH_APP_ID, PUBLIC_CLIENT_ID, TENANT_ID, TOKEN_EXCHANGE_APP_ID, User,
+};
 
 impl State {
     /// A v2.0 access token for the API application, as `client_id` gets it for `user`.
@@ -23,18 +26,18 @@ impl State {
 
     /// A v2.0 app-only access token for the API application, which asked for it itself.
     pub(crate) fn app_only_token(&self) -> TokenBuilder {
-        let token = TokenBuilder::delegated(&self.issuer(), TENANT_ID, API_CLIENT_ID, &self.keys.signing());
-        ["scp", "name", "preferred_username", "sid"]
-            .into_iter()
-            .fold(token, TokenBuilder::without_claim)
-            .claim("azp", API_CLIENT_ID)
+        self.for_application(API_CLIENT_ID, API_PRINCIPAL_ID, API_CLIENT_ID)
             .claim("azpacr", "1")
-            .claim("idtyp", "app")
-            .claim("oid", API_PRINCIPAL_ID)
-            .claim("sub", API_PRINCIPAL_ID)
             .claim("roles", json!([API_ROLE]))
-            .claim("uti", uti())
             .times(0, self.settings.access_token_lifetime())
+    }
+
+    /// A managed identity's token for the token exchange: the client assertion of a federated credential.
+    pub(crate) fn identity_token(&self, identity: Identity) -> TokenBuilder {
+        self.for_application(identity.client_id(), identity.principal_id(), TOKEN_EXCHANGE_APP_ID)
+            // The host proves itself with a certificate that nobody sees.
+            .claim("azpacr", "2")
+            .times(0, self.settings.identity_token_lifetime())
     }
 
     /// An ID token for `client_id`.
@@ -90,6 +93,18 @@ impl State {
         let (header, rest) = sent.expect("a compact token has a header");
         self.downstream().insert(uti, issued);
         format!("{header}.{rest}")
+    }
+
+    fn for_application(&self, client_id: &str, principal_id: &str, audience: &str) -> TokenBuilder {
+        let token = TokenBuilder::delegated(&self.issuer(), TENANT_ID, audience, &self.keys.signing());
+        ["scp", "name", "preferred_username", "sid"]
+            .into_iter()
+            .fold(token, TokenBuilder::without_claim)
+            .claim("azp", client_id)
+            .claim("idtyp", "app")
+            .claim("oid", principal_id)
+            .claim("sub", principal_id)
+            .claim("uti", uti())
     }
 
     fn for_user(&self, user: User, audience: &str) -> TokenBuilder {

@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::faults::HangUp;
 use crate::state::State;
-use crate::{authorize, control, discovery, graph, token};
+use crate::{authorize, control, discovery, graph, managed_identity, token};
 
 /// The listener and all its connections. Dropping it closes them.
 #[derive(Debug)]
@@ -166,6 +166,8 @@ fn app(state: Arc<State>) -> Router {
     Router::new()
         .route("/{tenant}/oauth2/v2.0/authorize", routing::get(authorize::authorize))
         .route("/v1.0/me", routing::get(graph::me))
+        .route(managed_identity::APP_SERVICE_PATH, routing::get(managed_identity::app_service))
+        .route(managed_identity::IMDS_PATH, routing::get(managed_identity::imds))
         .merge(open_to_browsers)
         .merge(control::routes())
         .fallback(not_found)

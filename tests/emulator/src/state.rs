@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::sentinel;
+use uuid::Uuid;
 
 use crate::counters::Tally;
+use crate::credentials::Credentials;
 use crate::faults::Faults;
 use crate::grants::code::Code;
 use crate::grants::on_behalf_of::OboRequest;
@@ -21,7 +23,10 @@ pub(crate) struct State {
     pub(crate) tally: Tally,
     pub(crate) faults: Faults,
     pub(crate) settings: Settings,
+    /// What the host puts into `IDENTITY_HEADER`: whoever knows it gets the managed identity's tokens.
+    pub(crate) identity_header: String,
     directory: Mutex<Directory>,
+    credentials: Mutex<Credentials>,
     codes: Mutex<HashMap<String, Code>>,
     sessions: Mutex<HashMap<String, Session>>,
     downstream: Mutex<HashMap<String, Downstream>>,
@@ -40,6 +45,7 @@ pub(crate) struct Downstream {
 pub(crate) struct Settings {
     pub(crate) access_token_lifetime: AtomicI64,
     pub(crate) downstream_lifetime: AtomicI64,
+    pub(crate) identity_token_lifetime: AtomicI64,
     pub(crate) advertise_pkce: AtomicBool,
     pub(crate) graph_claims_challenge: AtomicBool,
 }
@@ -47,14 +53,19 @@ pub(crate) struct Settings {
 impl State {
     pub(crate) fn new(base_url: String) -> Self {
         sentinel::register(CLIENT_SECRET);
+        let identity_header = Uuid::new_v4().to_string();
+        sentinel::register(&identity_header);
         Self {
+            credentials: Mutex::new(Credentials::new(&issuer(&base_url))),
             base_url,
+            identity_header,
             keys: KeyRing::new(),
             tally: Tally::default(),
             faults: Faults::default(),
             settings: Settings {
                 access_token_lifetime: AtomicI64::new(TYPICAL_LIFETIME),
                 downstream_lifetime: AtomicI64::new(TYPICAL_LIFETIME),
+                identity_token_lifetime: AtomicI64::new(IDENTITY_LIFETIME),
                 advertise_pkce: AtomicBool::new(false),
                 graph_claims_challenge: AtomicBool::new(false),
             },
@@ -67,11 +78,20 @@ impl State {
     }
 
     pub(crate) fn issuer(&self) -> String {
-        format!("{}/{TENANT_ID}/v2.0", self.base_url)
+        issuer(&self.base_url)
+    }
+
+    /// The address of the token endpoint: the audience of a client assertion that the client signed itself.
+    pub(crate) fn token_endpoint(&self) -> String {
+        format!("{}/{TENANT_ID}/oauth2/v2.0/token", self.base_url)
     }
 
     pub(crate) fn directory(&self) -> MutexGuard<'_, Directory> {
         lock(&self.directory)
+    }
+
+    pub(crate) fn credentials(&self) -> MutexGuard<'_, Credentials> {
+        lock(&self.credentials)
     }
 
     pub(crate) fn codes(&self) -> MutexGuard<'_, HashMap<String, Code>> {
@@ -99,6 +119,10 @@ impl Settings {
     pub(crate) fn downstream_lifetime(&self) -> i64 {
         self.downstream_lifetime.load(Ordering::SeqCst)
     }
+
+    pub(crate) fn identity_token_lifetime(&self) -> i64 {
+        self.identity_token_lifetime.load(Ordering::SeqCst)
+    }
 }
 
 /// An opaque code or refresh token, registered as a secret.
@@ -108,9 +132,15 @@ pub(crate) fn opaque(prefix: &str) -> String {
     secret
 }
 
+fn issuer(base_url: &str) -> String {
+    format!("{base_url}/{TENANT_ID}/v2.0")
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Seconds: the mean of Entra's random 60 to 90 minutes (access-tokens page, "Token lifetime").
 const TYPICAL_LIFETIME: i64 = 75 * 60;
+/// Seconds: about what managed identities' tokens are observed to live.
+const IDENTITY_LIFETIME: i64 = 24 * 60 * 60;

@@ -16,11 +16,26 @@ pub const CLIENT_SECRET: &str = "not-a-secret~emulator.only~0123456789abc";
 pub const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
 /// The object id of the API application's service principal: `oid` and `sub` of its app-only tokens.
 pub const API_PRINCIPAL_ID: &str = "33334444-dddd-5555-eeee-6666ffff7777";
+/// The client id of the user-assigned managed identity: what `MANAGED_IDENTITY_CLIENT_ID` takes.
+pub const IDENTITY_CLIENT_ID: &str = "44445555-eeee-6666-ffff-7777aaaa8888";
+/// The same identity's principal (object) id: `sub` and `oid` of its tokens, the subject of a federated credential.
+pub const IDENTITY_PRINCIPAL_ID: &str = "55556666-ffff-7777-aaaa-8888bbbb9999";
+/// The same identity's Azure resource id.
+pub const IDENTITY_RESOURCE_ID: &str = "/subscriptions/aaaa0a0a-bb1b-cc2c-dd3d-eeeeee4e4e4e/resourcegroups/mcp/\
+                                        providers/Microsoft.ManagedIdentity/userAssignedIdentities/mcp-server";
+/// The principal id of the host's system-assigned identity, which no federated credential can trust.
+pub const SYSTEM_PRINCIPAL_ID: &str = "66667777-aaaa-8888-bbbb-9999cccc0000";
+/// The resource for which a managed identity's token is asked, and the audience that a federated credential names.
+pub const TOKEN_EXCHANGE_URI: &str = "api://AzureADTokenExchange";
+/// The same resource's application id: `aud` of such a token.
+pub const TOKEN_EXCHANGE_APP_ID: &str = "fb60f99c-7a34-4190-8149-302f77469936";
 /// The scope that lets a client connect.
 pub const ACCESS_AS_USER: &str = "access_as_user";
 /// The scope that read-only tools need.
 pub const MCP_TOOLS: &str = "MCP.Tools";
 
+/// The client id of the system-assigned identity.
+pub(crate) const SYSTEM_CLIENT_ID: &str = "77778888-bbbb-9999-cccc-0000dddd1111";
 /// Every delegated scope that the API application exposes.
 pub(crate) const API_SCOPES: [&str; 2] = [ACCESS_AS_USER, MCP_TOOLS];
 /// The application permission of the API application (`roles` of an app-only token).

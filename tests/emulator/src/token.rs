@@ -10,7 +10,9 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use support::unix_now;
 
+use crate::credentials::Verifier;
 use crate::errors::{Correlation, EntraError};
 use crate::faults::Endpoint;
 use crate::grants::{client_credentials, code, on_behalf_of, refresh};
@@ -33,6 +35,11 @@ pub(crate) async fn token(
     if let Some(answer) = state.faults.strike(Endpoint::Token, &correlation).await {
         return answer;
     }
+    if params.get("grant_type") == Some(ON_BEHALF_OF)
+        && let Some(answer) = state.faults.throttle(on_behalf_of::unverified_user(&params), &correlation)
+    {
+        return answer;
+    }
     if tenant != TENANT_ID {
         return EntraError::unknown_tenant(&tenant).response(&correlation);
     }
@@ -51,7 +58,7 @@ pub(crate) async fn not_post(headers: HeaderMap) -> Response {
 fn grant(state: &State, params: &Params, headers: &HeaderMap) -> Result<Value, EntraError> {
     let grant_type = params.require("grant_type")?;
     params.refuse_duplicates()?;
-    let client = Client::authenticate(params, headers)?;
+    let client = Client::authenticate(state, params, headers)?;
     match grant_type {
         CODE => code::redeem(state, params, client),
         REFRESH => refresh::redeem(state, params, client),
@@ -83,35 +90,63 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
+/// What a client shows of itself besides its id.
+#[derive(Clone, Copy)]
+enum Proof<'a> {
+    Nothing,
+    Secret(&'a str),
+    Assertion(&'a str),
+}
+
 /// A client that proved itself as its kind must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
     /// The public client: it has no secret.
     Public,
-    /// The API application: it showed its secret.
+    /// The API application: it showed its secret, or an assertion that one of its credentials accepts.
     Api,
 }
 
 impl Client {
-    fn authenticate(params: &Params, headers: &HeaderMap) -> Result<Self, EntraError> {
+    fn authenticate(state: &State, params: &Params, headers: &HeaderMap) -> Result<Self, EntraError> {
         let basic = basic(headers);
         let (id, secret) = match &basic {
             Some((id, secret)) => (id.as_str(), Some(secret.as_str())),
             None => (params.require("client_id")?, params.get("client_secret")),
         };
-        match (id, secret) {
-            (PUBLIC_CLIENT_ID, None) if params.get("client_assertion").is_none() => Ok(Self::Public),
+        let proof = match (secret, params.get("client_assertion")) {
+            (None, None) => Proof::Nothing,
+            (Some(secret), None) => Proof::Secret(secret),
+            (None, Some(assertion)) => Proof::Assertion(assertion),
+            // One proof a request (RFC 6749 §2.3).
+            (Some(_), Some(_)) => {
+                let why = "Only one of 'client_assertion' and 'client_secret' may be presented.";
+                return Err(EntraError::malformed(why));
+            }
+        };
+        match (id, proof) {
+            (PUBLIC_CLIENT_ID, Proof::Nothing) => Ok(Self::Public),
             (PUBLIC_CLIENT_ID, _) => {
                 let text = "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.";
                 Err(EntraError::new("invalid_client", 700_025, text))
             }
-            (API_CLIENT_ID, Some(CLIENT_SECRET)) => Ok(Self::Api),
-            (API_CLIENT_ID, Some(_)) => Err(EntraError::invalid_secret()),
-            (API_CLIENT_ID, None) if params.get("client_assertion").is_some() => {
-                let text = "No matching federated identity record found for presented assertion issuer.";
-                Err(EntraError::new("invalid_client", 700_211, text))
+            (API_CLIENT_ID, Proof::Secret(CLIENT_SECRET)) => Ok(Self::Api),
+            (API_CLIENT_ID, Proof::Secret(_)) => Err(EntraError::invalid_secret()),
+            (API_CLIENT_ID, Proof::Assertion(assertion)) => {
+                if params.require("client_assertion_type")? != ASSERTION_TYPE {
+                    return Err(EntraError::malformed("The only 'client_assertion_type' is jwt-bearer."));
+                }
+                let verifier = Verifier {
+                    keys: &state.keys,
+                    issuer: &state.issuer(),
+                    token_endpoint: &state.token_endpoint(),
+                    now: unix_now(),
+                };
+                // A copy: nobody waits while a signature is checked.
+                let credentials = state.credentials().clone();
+                credentials.prove(assertion, verifier).map(|()| Self::Api)
             }
-            (API_CLIENT_ID, None) => Err(secret_missing()),
+            (API_CLIENT_ID, Proof::Nothing) => Err(secret_missing()),
             (other, _) => Err(EntraError::unknown_client(other)),
         }
     }
@@ -214,4 +249,5 @@ impl Issue<'_> {
 const CODE: &str = "authorization_code";
 const REFRESH: &str = "refresh_token";
 const ON_BEHALF_OF: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const CLIENT_CREDENTIALS: &str = "client_credentials";

@@ -30,10 +30,9 @@ pub struct OboRequest {
 impl OboRequest {
     pub(crate) fn of(params: &Params, headers: &HeaderMap) -> Self {
         let header = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-        let unverified = params.get("assertion").and_then(unverified_claims);
         Self {
             scope: params.get("scope").map(str::to_owned),
-            oid: unverified.and_then(|claims| claims.get("oid")?.as_str().map(str::to_owned)),
+            oid: params.get("assertion").and_then(unverified_oid),
             client_request_id: header("client-request-id").map(str::to_owned),
             claims: params.get("claims").map(str::to_owned),
         }
@@ -114,7 +113,13 @@ fn asks_nbf(claims: Option<&str>) -> bool {
     claims.is_some_and(|claims| claims.pointer("/access_token/nbf").is_some())
 }
 
-fn unverified_claims(assertion: &str) -> Option<Value> {
+/// Whom an on-behalf-of request is about, going by what it says.
+pub(crate) fn unverified_user(params: &Params) -> Option<User> {
+    User::with_oid(&unverified_oid(params.get("assertion")?)?)
+}
+
+fn unverified_oid(assertion: &str) -> Option<String> {
     let payload = assertion.split('.').nth(1)?;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    claims.get("oid")?.as_str().map(str::to_owned)
 }

@@ -35,6 +35,23 @@ async fn everything_by_http() {
 }
 
 #[tokio::test]
+async fn the_federated_credential_by_http() {
+    let world = world().await;
+    let assertion = world.emulator.identity_token().build();
+    let (status, _) = call(&world, Method::DELETE, "federated-credential", None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(world.probe(&[("client_assertion", &assertion)]).await.1["error_codes"][0], 70_021);
+    let federated = json!({
+        "issuer": world.emulator.issuer(),
+        "subject": emulator::IDENTITY_PRINCIPAL_ID,
+        "audience": emulator::TOKEN_EXCHANGE_URI,
+    });
+    let (status, _) = call(&world, Method::POST, "federated-credential", Some(federated)).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(world.probe(&[("client_assertion", &assertion)]).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn faults_by_http() {
     let world = world().await;
     let path = format!("/{TENANT_ID}/discovery/v2.0/keys");

@@ -83,6 +83,48 @@ async fn fixed_documents() {
 }
 
 #[tokio::test]
+async fn graph_asks_for_patience_in_seconds_and_by_date() {
+    let world = world().await;
+    let token = world.graph_token(&[]).await;
+    let me = || world.http.get(format!("{}/v1.0/me", world.emulator.base_url())).bearer_auth(&token).send();
+    for (status, retry_after) in [(429, "2"), (503, "Wed, 21 Oct 2026 07:28:00 GMT")] {
+        let fault = Fault::Status { status, retry_after: Some(retry_after.into()) };
+        world.emulator.faults().times(Endpoint::GraphMe, 1, fault);
+        let response = me().await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (status, &retry_after.parse().unwrap())
+        );
+        assert_eq!(me().await.unwrap().status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn one_user_is_throttled_and_nobody_else() {
+    let world = world().await;
+    let [alice, bob] = [User::Alice, User::Bob].map(|user| world.emulator.token(user).build());
+    world.emulator.faults().throttle_user(User::Alice, 17, 2);
+    for _ in 0..2 {
+        let (status, answer) = world.on_behalf_of(&alice, &[]).await;
+        assert_eq!((status, &answer["error_codes"][0]), (StatusCode::TOO_MANY_REQUESTS, &90_055.into()));
+        assert_eq!(world.on_behalf_of(&bob, &[]).await.0, StatusCode::OK);
+    }
+    assert_eq!(world.on_behalf_of(&alice, &[]).await.0, StatusCode::OK);
+    assert_eq!(world.emulator.counters().token_obo, 5);
+    world.emulator.faults().throttle_user(User::Alice, 17, 1);
+    let url = format!("{}/{TENANT_ID}/oauth2/v2.0/token", world.emulator.base_url());
+    let form = [("grant_type", super::OBO), ("assertion", &alice)];
+    let response = world.http.post(url).form(&form).send().await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &"17".parse().unwrap())
+    );
+    world.emulator.faults().throttle_user(User::Alice, 17, 1);
+    world.emulator.faults().clear();
+    assert_eq!(world.on_behalf_of(&alice, &[]).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn errors_of_entras_own() {
     let world = world().await;
     let assertion = world.emulator.token(User::Alice).build();

@@ -10,7 +10,7 @@ use support::keys::SigningKey;
 use super::{MCP, USER_READ, part, world};
 
 #[track_caller]
-fn assert_refused((status, answer): &(StatusCode, Value), expect: (u16, &str, u32)) {
+pub(super) fn assert_refused((status, answer): &(StatusCode, Value), expect: (u16, &str, u32)) {
     assert_eq!(
         (status.as_u16(), answer["error"].as_str(), &answer["error_codes"]),
         (expect.0, Some(expect.1), &json!([expect.2]))
@@ -151,6 +151,26 @@ async fn client_credentials() {
     assert_eq!(claims["oid"], claims["sub"]);
     assert!(claims.get("scp").is_none());
     assert_refused(&world.token(&form(USER_READ)).await, (400, "invalid_scope", 1_002_012));
+}
+
+#[tokio::test]
+async fn a_probe_tells_what_is_wrong() {
+    let world = world().await;
+    let secret = ("client_secret", CLIENT_SECRET);
+    let base = format!("{}/.default", world.emulator.base_url());
+    for scope in [&base, "https://graph.microsoft.com/.default", "api://00001111-aaaa-2222-bbbb-3333cccc4444/.default"]
+    {
+        let (status, answer) = world.probe(&[secret, ("scope", scope)]).await;
+        assert_eq!(status, StatusCode::OK, "{scope}: {answer}");
+    }
+    let stranger = "99999999-0000-0000-0000-000000000000";
+    assert_refused(&world.probe(&[("client_secret", "wrong")]).await, (401, "invalid_client", 7_000_215));
+    assert_refused(&world.probe(&[secret, ("client_id", stranger)]).await, (400, "unauthorized_client", 700_016));
+    assert_refused(&world.probe(&[]).await, (401, "invalid_client", 7_000_218));
+    let url = format!("{}/{stranger}/oauth2/v2.0/token", world.emulator.base_url());
+    let response = world.http.post(url).form(&[("grant_type", "client_credentials")]).send().await.unwrap();
+    assert_refused(&(response.status(), response.json().await.unwrap()), (400, "invalid_tenant", 90_002));
+    assert_eq!(world.emulator.counters().token_client_credentials, 7);
 }
 
 #[tokio::test]

@@ -7,11 +7,13 @@
     reason = "these tests are a client of their own, with nothing of ours in between"
 )]
 
+mod assertions;
 mod authorize;
 mod control;
 mod faults;
 mod grants;
 mod graph;
+mod managed_identity;
 mod metadata;
 mod outage;
 
@@ -27,6 +29,7 @@ const CALLBACK: &str = "http://127.0.0.1:33418/callback";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const OBO: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 
 /// An emulator and a client that follows no redirect.
@@ -106,6 +109,24 @@ impl World {
             ("assertion", assertion),
             ("scope", USER_READ),
             ("requested_token_use", "on_behalf_of"),
+        ];
+        self.token(&with(good, changes)).await
+    }
+
+    /// A good on-behalf-of request proved by a client assertion, with changes.
+    async fn on_behalf_of_by(&self, assertion: &str, changes: &[(&str, &str)]) -> (StatusCode, Value) {
+        let user = self.emulator.token(User::Alice).build();
+        let proof = [("client_secret", ""), ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)];
+        self.on_behalf_of(&user, &with(proof.to_vec(), changes)).await
+    }
+
+    /// A client-credentials request for Graph that lacks nothing but a `client_assertion`, with changes.
+    async fn probe(&self, changes: &[(&str, &str)]) -> (StatusCode, Value) {
+        let good = vec![
+            ("grant_type", "client_credentials"),
+            ("client_id", API_CLIENT_ID),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("scope", "https://graph.microsoft.com/.default"),
         ];
         self.token(&with(good, changes)).await
     }
