@@ -15,6 +15,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod logs;
+mod managed_identity;
 mod mcp;
 mod metadata;
 mod mutations;

@@ -97,7 +97,10 @@ fn memory(error: &OboError) -> Option<(Reach, Duration)> {
 
 /// Numbers for a federated assertion that the application's credentials do not match (reference-error-codes).
 pub(super) fn is_federation(code: u32) -> bool {
-    matches!(code, 70021 | 700_211 | 700_212 | 700_213 | 700_214 | 7_002_137 | 7_002_138 | 700_229 | 700_024 | 700_027)
+    matches!(
+        code,
+        70021 | 7_000_272 | 700_211 | 700_212 | 700_213 | 700_214 | 7_002_137 | 7_002_138 | 700_229 | 700_024 | 700_027
+    )
 }
 
 #[cfg(test)]
