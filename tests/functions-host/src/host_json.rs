@@ -1,212 +1,196 @@
-//! host.json with its profile and the `AzureFunctionsJobHost__a__b` overrides, checked as the host checks it.
+//! What the host takes from host.json, checked as the host checks it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use crate::HostOptions;
+use crate::configuration::Configuration;
+use crate::environment::Environment;
 use crate::error::HostError;
-
-/// Settings of this prefix replace members of host.json; `__` separates names (ASP.NET Core configuration).
-const OVERRIDE_PREFIX: &str = "AzureFunctionsJobHost__";
+use crate::executable;
+use crate::routes::AuthorizationLevel;
 
 /// The host's default for `customHandler.initializationTimeout`.
 const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+const EXECUTABLE: &str = "customHandler.description.defaultExecutablePath";
+const PROXYING: &str = "customHandler.enableProxyingHttpRequest";
+const ROUTES: &str = "customHandler.http.routes";
 
 /// What the host takes from host.json.
 #[derive(Debug)]
 pub(crate) struct HostJson {
     pub(crate) executable: PathBuf,
     pub(crate) arguments: Vec<String>,
+    pub(crate) working_directory: PathBuf,
+    /// `customHandler.port`; without it the host picks a free one.
+    pub(crate) port: Option<u16>,
     pub(crate) initialization_timeout: Duration,
     pub(crate) route_prefix: String,
-    /// Template and authorization level, in the order of `customHandler.http.routes`.
-    pub(crate) routes: Vec<(String, String)>,
+    /// Template and level, in the order of `customHandler.http.routes`.
+    pub(crate) routes: Vec<(String, AuthorizationLevel)>,
 }
 
 impl HostJson {
-    pub(crate) fn load(options: &HostOptions) -> Result<Self, HostError> {
-        let path = options.script_root.join("host.json");
-        let text =
-            std::fs::read_to_string(&path).map_err(|cause| HostError::HostJson(path.clone(), cause.to_string()))?;
-        let mut document: Value =
-            serde_json::from_str(&text).map_err(|cause| HostError::HostJson(path.clone(), cause.to_string()))?;
-        if !document.is_object() {
-            return Err(HostError::HostJson(path, "is not a JSON object".to_owned()));
+    pub(crate) fn load(script_root: &Path, environment: &Environment) -> Result<Self, HostError> {
+        let configuration = Configuration::load(script_root.join("host.json"), environment)?;
+        if !configuration.has("customHandler") {
+            return Err(HostError::member(
+                "customHandler",
+                "is missing; runtime custom has nothing to start without it",
+            ));
         }
-        if document["version"] != "2.0" {
-            return Err(HostError::member("version", "must be \"2.0\""));
-        }
-        apply_profile(&mut document)?;
-        for (name, value) in &options.settings {
-            apply_override(&mut document, name, value);
-        }
-        read(&document, options)
+        check_proxying(&configuration)?;
+        let routes = read_routes(&configuration)?;
+        check_functions(script_root, &routes, &configuration, environment)?;
+        read_timeout(&configuration, "functionTimeout", Duration::ZERO)?;
+        let path = configuration
+            .get("customHandler:description:defaultExecutablePath")
+            .ok_or_else(|| HostError::member(EXECUTABLE, "WorkerDescription DefaultExecutablePath cannot be empty"))?;
+        let directory = configuration.get("customHandler:description:workingDirectory").unwrap_or_default();
+        Ok(Self {
+            executable: executable::resolve(script_root, &environment.expand(path), environment)?,
+            arguments: list(&configuration, "customHandler:description:arguments")
+                .map(|argument| environment.expand(&argument))
+                .collect(),
+            working_directory: script_root.join(directory),
+            port: read_port(&configuration)?,
+            initialization_timeout: read_timeout(
+                &configuration,
+                "customHandler:initializationTimeout",
+                INITIALIZATION_TIMEOUT,
+            )?,
+            route_prefix: read_prefix(&configuration),
+            routes,
+        })
     }
 }
 
-/// `configurationProfile` gives defaults below what host.json says itself.
-fn apply_profile(document: &mut Value) -> Result<(), HostError> {
-    let Some(profile) = document.get("configurationProfile").and_then(Value::as_str) else { return Ok(()) };
-    if !matches!(profile, "mcp-custom-handler" | "web-app-custom-handler") {
-        return Err(HostError::member("configurationProfile", format!("the host knows no profile '{profile}'")));
+/// Without proxying the host never streams: it posts a JSON envelope, or it buffers.
+fn check_proxying(configuration: &Configuration) -> Result<(), HostError> {
+    if configuration.is_on("customHandler:enableProxyingHttpRequest")? {
+        return Ok(());
     }
-    let mut defaults = json!({
-        "extensions": { "http": { "routePrefix": "" } },
-        "customHandler": { "enableProxyingHttpRequest": true, "http": { "routes": [{ "route": "{*route}" }] } },
-    });
-    overlay(&mut defaults, document);
-    *document = defaults;
-    Ok(())
-}
-
-/// Puts `upper` over `lower`, member by member.
-fn overlay(lower: &mut Value, upper: &Value) {
-    match (lower, upper) {
-        (Value::Object(lower), Value::Object(upper)) => {
-            for (name, value) in upper {
-                overlay(lower.entry(name.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (lower, upper) => *lower = upper.clone(),
-    }
-}
-
-fn apply_override(document: &mut Value, name: &str, value: &str) {
-    let Some(prefix) = name.get(..OVERRIDE_PREFIX.len()) else { return };
-    if !prefix.eq_ignore_ascii_case(OVERRIDE_PREFIX) {
-        return;
-    }
-    let mut place = document;
-    for segment in name.get(OVERRIDE_PREFIX.len()..).unwrap_or_default().split("__") {
-        if !place.is_object() {
-            *place = Value::Object(Map::new());
-        }
-        let Some(members) = place.as_object_mut() else { return };
-        // Configuration keys have no case.
-        let known = members.keys().find(|known| known.eq_ignore_ascii_case(segment)).cloned();
-        place = members.entry(known.unwrap_or_else(|| segment.to_owned())).or_insert(Value::Null);
-    }
-    *place = match value.to_ascii_lowercase().as_str() {
-        "true" => Value::Bool(true),
-        "false" => Value::Bool(false),
-        _ => Value::String(value.to_owned()),
+    let hint = if configuration.has("customHandler:http:enableProxying") {
+        "; customHandler.http.enableProxying is no setting of the host, whatever the documentation says"
+    } else if configuration.has("customHandler:enableForwardingHttpRequest") {
+        "; customHandler.enableForwardingHttpRequest buffers answers and drops chunked bodies"
+    } else {
+        ""
     };
+    let problem = format!("is not true, so the host would post an envelope to /<functionName> and never stream{hint}");
+    Err(HostError::member(PROXYING, problem))
 }
 
-fn read(document: &Value, options: &HostOptions) -> Result<HostJson, HostError> {
-    let handler = &document["customHandler"];
-    if handler["enableProxyingHttpRequest"] != true {
-        let hint = if handler["http"].get("enableProxying").is_some() {
-            "; customHandler.http.enableProxying is no setting of the host"
-        } else {
-            ""
-        };
-        let problem =
-            format!("is not true, so the host would post an envelope to /<functionName> and never stream{hint}");
-        return Err(HostError::member("customHandler.enableProxyingHttpRequest", problem));
-    }
-    let routes = read_routes(handler)?;
-    check_functions(options, &routes)?;
-    let description = &handler["description"];
-    let executable = description["defaultExecutablePath"].as_str().unwrap_or_default();
-    if executable.is_empty() {
-        return Err(HostError::member("customHandler.description.defaultExecutablePath", "is missing"));
-    }
-    let arguments = description["arguments"].as_array().map(Vec::as_slice).unwrap_or_default();
-    Ok(HostJson {
-        executable: resolve(&options.script_root, &expand(executable, &options.settings))?,
-        arguments: arguments.iter().filter_map(Value::as_str).map(|text| expand(text, &options.settings)).collect(),
-        initialization_timeout: read_timeout(&handler["initializationTimeout"])?,
-        route_prefix: document["extensions"]["http"]["routePrefix"]
-            .as_str()
-            .unwrap_or("api")
-            .trim_matches('/')
-            .to_owned(),
-        routes,
-    })
-}
-
-fn read_routes(handler: &Value) -> Result<Vec<(String, String)>, HostError> {
-    const MEMBER: &str = "customHandler.http.routes";
-    let default_level = handler["http"]["defaultAuthorizationLevel"].as_str().unwrap_or("function");
-    let entries = handler["http"]["routes"].as_array().map(Vec::as_slice).unwrap_or_default();
+fn read_routes(configuration: &Configuration) -> Result<Vec<(String, AuthorizationLevel)>, HostError> {
+    let level = |key: &str, default| match configuration.get(key) {
+        Some(name) => AuthorizationLevel::parse(name)
+            .ok_or_else(|| HostError::member(key_as_member(key), format!("'{name}' is no authorization level"))),
+        None => Ok(default),
+    };
+    let default = level("customHandler:http:defaultAuthorizationLevel", AuthorizationLevel::Function)?;
     let mut routes = Vec::new();
-    for entry in entries {
-        let template = entry["route"].as_str().ok_or_else(|| HostError::member(MEMBER, "an entry has no route"))?;
-        let level = entry["authorizationLevel"].as_str().unwrap_or(default_level).to_ascii_lowercase();
-        if !matches!(level.as_str(), "anonymous" | "function" | "admin") {
-            return Err(HostError::member(MEMBER, format!("'{level}' is no authorization level")));
+    for at in 0.. {
+        let key = format!("customHandler:http:routes:{at}");
+        if !configuration.has(&key) {
+            break;
         }
-        routes.push((template.to_owned(), level));
+        let template = configuration.get(&format!("{key}:route")).unwrap_or_default().to_owned();
+        routes.push((template, level(&format!("{key}:authorizationLevel"), default)?));
     }
     Ok(routes)
 }
 
+/// The member at fault, as host.json names it.
+fn key_as_member(key: &str) -> &'static str {
+    if key.ends_with("defaultAuthorizationLevel") { "customHandler.http.defaultAuthorizationLevel" } else { ROUTES }
+}
+
 /// Functions come from host.json or from folders, never from both; and a process is started only if there are any.
-fn check_functions(options: &HostOptions, routes: &[(String, String)]) -> Result<(), HostError> {
-    const MEMBER: &str = "customHandler.http.routes";
-    let folders = std::fs::read_dir(&options.script_root).into_iter().flatten().flatten();
-    let folder = folders.map(|entry| entry.path()).find(|path| path.join("function.json").exists());
-    match (routes.is_empty(), folder) {
-        (false, Some(folder)) => {
-            return Err(HostError::member(
-                MEMBER,
-                format!("and {}/function.json exclude each other", folder.display()),
-            ));
-        }
-        (true, _) => return Err(HostError::member(MEMBER, "is empty: the host finds no function and starts nothing")),
-        (false, None) => {}
+fn check_functions(
+    script_root: &Path,
+    routes: &[(String, AuthorizationLevel)],
+    configuration: &Configuration,
+    environment: &Environment,
+) -> Result<(), HostError> {
+    if routes.is_empty() {
+        return Err(HostError::member(ROUTES, "is empty: the host finds no function and starts nothing"));
     }
-    // In Azure the platform derives the runtime from the app; Core Tools take the setting.
-    let runtime = options.settings.iter().find(|(name, _)| name == "FUNCTIONS_WORKER_RUNTIME").map(|(_, value)| value);
-    if options.profile == crate::Profile::CoreTools && runtime.map(String::as_str) != Some("custom") {
-        return Err(HostError::member(MEMBER, "Routes configuration is only allowed for worker runtime: custom"));
+    // Only folders right below the script root count.
+    let folders = std::fs::read_dir(script_root).into_iter().flatten().flatten();
+    if let Some(folder) = folders.map(|entry| entry.path()).find(|path| path.join("function.json").exists()) {
+        let problem = format!("and {}/function.json exclude each other", folder.display());
+        return Err(HostError::member(ROUTES, problem));
+    }
+    let runtime = environment.get("FUNCTIONS_WORKER_RUNTIME").unwrap_or_default();
+    if !runtime.eq_ignore_ascii_case("custom") && !configuration.has("configurationProfile") {
+        let problem =
+            "Routes configuration is only allowed for worker runtime: custom; set FUNCTIONS_WORKER_RUNTIME=custom";
+        return Err(HostError::member(ROUTES, problem));
     }
     Ok(())
 }
 
-/// `%NAME%` stands for the setting of that name.
-fn expand(text: &str, settings: &[(String, String)]) -> String {
-    settings.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("%{name}%"), value))
+fn read_port(configuration: &Configuration) -> Result<Option<u16>, HostError> {
+    let Some(text) = configuration.get("customHandler:port") else { return Ok(None) };
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(Some(port)),
+        _ => Err(HostError::member("customHandler.port", format!("'{text}' is no port"))),
+    }
 }
 
-/// The executable below the script root, or else the first of that name on `PATH`.
-fn resolve(script_root: &Path, executable: &str) -> Result<PathBuf, HostError> {
-    let path = script_root.join(executable);
-    if path.is_file() {
-        return runnable(path);
+/// `routePrefix` is `api` only where nothing is said; an empty one means none.
+fn read_prefix(configuration: &Configuration) -> String {
+    match configuration.get("extensions:http:routePrefix") {
+        Some(prefix) => prefix.trim_matches('/').to_owned(),
+        None if configuration.has("extensions:http:routePrefix") => String::new(),
+        None => "api".to_owned(),
     }
-    let on_path = std::env::var_os("PATH")
-        .and_then(|dirs| std::env::split_paths(&dirs).map(|dir| dir.join(executable)).find(|path| path.is_file()));
-    let missing = HostError::Executable {
-        path,
-        problem: "is not there; build it, or set customHandler.description.defaultExecutablePath".to_owned(),
+}
+
+/// The strings `key:0`, `key:1`, …
+fn list(configuration: &Configuration, key: &str) -> impl Iterator<Item = String> {
+    (0..).map_while(move |at| {
+        let key = format!("{key}:{at}");
+        configuration.has(&key).then(|| configuration.get(&key).unwrap_or_default().to_owned())
+    })
+}
+
+/// .NET's `[d.]hh:mm:ss[.fraction]`.
+fn read_timeout(configuration: &Configuration, key: &'static str, default: Duration) -> Result<Duration, HostError> {
+    let Some(text) = configuration.get(key) else { return Ok(default) };
+    let fault = || HostError::member(key, format!("'{text}' is no time span; write hh:mm:ss"));
+    parse_time_span(text).ok_or_else(fault)
+}
+
+fn parse_time_span(text: &str) -> Option<Duration> {
+    let mut parts = text.splitn(3, ':');
+    let (first, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let (days, hours) = first.split_once('.').unwrap_or(("0", first));
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let number = |text: &str, limit: u64| {
+        let digits = !text.is_empty() && text.len() <= 7 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().ok().filter(|number| digits && *number < limit)
     };
-    on_path.ok_or(missing).and_then(runnable)
+    let whole = number(days, 10_000_000)? * 86_400 + number(hours, 24)? * 3600;
+    let whole = whole + number(minutes, 60)? * 60 + number(seconds, 60)?;
+    // Ticks: seven places.
+    let ticks = number(&format!("{fraction:0<7}"), 10_000_000)?;
+    Some(Duration::from_secs(whole) + Duration::from_nanos(ticks * 100))
 }
 
-/// The package on Flex is read-only, so the host cannot add a missing x-bit.
-fn runnable(path: PathBuf) -> Result<PathBuf, HostError> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(&path).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
-        if mode & 0o111 == 0 {
-            let problem = "has no execute permission; ship it with mode 0755".to_owned();
-            return Err(HostError::Executable { path, problem });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_spans_are_read_as_dotnet_reads_them() {
+        for (text, milliseconds) in
+            [("00:00:30", 30_000), ("00:10:00", 600_000), ("1.00:00:00", 86_400_000), ("00:00:00.25", 250)]
+        {
+            assert_eq!(parse_time_span(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-    }
-    Ok(path)
-}
-
-/// `hh:mm:ss`.
-fn read_timeout(value: &Value) -> Result<Duration, HostError> {
-    let Some(text) = value.as_str() else { return Ok(INITIALIZATION_TIMEOUT) };
-    let parts: Option<Vec<u64>> = text.split(':').map(|part| part.parse().ok()).collect();
-    match parts.as_deref() {
-        Some([hours, minutes, seconds]) => Ok(Duration::from_secs(hours * 3600 + minutes * 60 + seconds)),
-        _ => Err(HostError::member("customHandler.initializationTimeout", "must be hh:mm:ss")),
+        for text in ["soon", "30", "00:60:00", "24:00:00", "00:00:-1", "00:00:00.12345678", "::", ""] {
+            assert_eq!(parse_time_span(text), None, "{text}");
+        }
     }
 }

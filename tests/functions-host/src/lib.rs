@@ -6,32 +6,50 @@
 //!
 //! | Job | File |
 //! |---|---|
-//! | host.json and its overrides | `host_json.rs` |
-//! | route templates, order, matching | `routes.rs` |
-//! | the handler's process: environment, readiness, exit codes, log lines | `process.rs` |
-//! | requests through the host: header rules, streaming | `proxy.rs` |
+//! | host.json, its profile, its overrides; what is read from it | `configuration.rs`, `host_json.rs` |
+//! | which file is run, with which environment | `executable.rs`, `environment.rs` |
+//! | route templates, order, matching; what becomes of a path | `routes.rs`, `path.rs` |
+//! | the handler's process: one start; its lives, exit codes, its end; its lines | `launch.rs`, `process.rs`, `log.rs` |
+//! | requests through the host: decisions, header rules, streaming, retries | `proxy.rs`, `headers.rs`, `body.rs`, `connector.rs` |
 #![expect(
     clippy::disallowed_methods,
     reason = "a host of its own: it reads its environment and the clock, and shares no code with the server"
 )]
 #![expect(clippy::indexing_slicing, reason = "reading a JSON value by name gives null where it is absent")]
 
+mod body;
+mod configuration;
+mod connector;
+mod environment;
 mod error;
+mod executable;
+mod headers;
 mod host_json;
+mod launch;
+mod log;
+mod path;
 mod process;
 mod proxy;
 mod routes;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
+use environment::Environment;
 pub use error::HostError;
 use host_json::HostJson;
+use launch::Launch;
+pub use log::{Level, LogLine, Stream};
 use process::HandlerProcess;
-pub use process::{HostState, Level, LogLine, Stream};
+pub use process::HostState;
+use proxy::Proxy;
+
+/// How long nothing may move in an exchange before the host cuts it off (`ActivityTimeout` of its proxy).
+const IDLE_TIMEOUT: Duration = Duration::from_mins(4);
 
 /// Which host is played.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +68,8 @@ pub struct HostOptions {
     pub script_root: PathBuf,
     /// Which host is played.
     pub profile: Profile,
-    /// App settings: `Values` of local.settings.json, or an app's configuration in Azure.
+    /// App settings: `Values` of local.settings.json, or an app's configuration in Azure. `AzureFunctionsJobHost__a__b`
+    /// overrides host.json. Core Tools let this process's own variables win, where `clear_env` leaves any.
     pub settings: Vec<(String, String)>,
     /// Whether the handler starts with no more of this process's environment than `PATH` and `HOME`.
     pub clear_env: bool,
@@ -61,6 +80,7 @@ pub struct HostOptions {
 pub struct Reservation {
     listener: TcpListener,
     port: u16,
+    idle_timeout: Duration,
 }
 
 impl Reservation {
@@ -68,6 +88,12 @@ impl Reservation {
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The same with another idle timeout than the host's 240 s, for tests that cannot wait for that.
+    #[must_use]
+    pub fn idle_timeout(self, idle_timeout: Duration) -> Self {
+        Self { idle_timeout, ..self }
     }
 }
 
@@ -88,7 +114,7 @@ impl FunctionsHost {
     pub async fn reserve(port: u16) -> io::Result<Reservation> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let port = listener.local_addr()?.port();
-        Ok(Reservation { listener, port })
+        Ok(Reservation { listener, port, idle_timeout: IDLE_TIMEOUT })
     }
 
     /// Starts on a free port.
@@ -107,11 +133,15 @@ impl FunctionsHost {
     ///
     /// [`HostError`]: whatever keeps the real host from starting.
     pub async fn start_on(reservation: Reservation, options: HostOptions) -> Result<Self, HostError> {
-        let Reservation { listener, port } = reservation;
-        let host_json = HostJson::load(&options)?;
+        let Reservation { listener, port, idle_timeout } = reservation;
+        let environment = Environment::of_host(&options, port);
+        let host_json = HostJson::load(&options.script_root, &environment)?;
         let routes = routes::build(&host_json, options.profile)?;
-        let handler = Arc::new(HandlerProcess::start(&host_json, &options, port).await?);
-        let server = tokio::spawn(proxy::serve(listener, Arc::new(routes), Arc::clone(&handler)));
+        let launch = Launch::new(host_json, &options, &environment)?;
+        // Requests that come now wait: the port is bound, but nothing is accepted before the handler is ready.
+        let handler = Arc::new(HandlerProcess::start(launch).await?);
+        let proxy = Proxy::new(routes, Arc::clone(&handler), options.profile, idle_timeout, &environment);
+        let server = tokio::spawn(proxy.serve(listener));
         Ok(Self { port, handler, server })
     }
 
@@ -127,7 +157,7 @@ impl FunctionsHost {
         self.handler.port()
     }
 
-    /// The handler's process, while it runs.
+    /// The handler's process, while it runs and has answered.
     #[must_use]
     pub fn handler_pid(&self) -> Option<u32> {
         self.handler.pid()
@@ -162,4 +192,9 @@ impl Drop for FunctionsHost {
         self.server.abort();
         self.handler.kill();
     }
+}
+
+/// A lock whose holder panicked still guards what it held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,66 +1,38 @@
-//! The handler's process: how it is started, when it counts as ready, what its end means.
+//! The handler's process over its lives: when it counts as ready, what its end means, how it is killed.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
-use uuid::Uuid;
+use tokio::process::Child;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::error::HostError;
-use crate::host_json::HostJson;
-use crate::{HostOptions, Profile};
-
-/// How often readiness is asked for.
-const POLL: Duration = Duration::from_millis(25);
+use crate::launch::Launch;
+use crate::lock;
+use crate::log::{LogLine, Logs, Stream};
 
 /// Ends other than 0 and 200 after which the host gives up.
 const MAX_ERRORS: usize = 3;
 
-/// Severity as the host logs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// A line on stdout.
-    Information,
-    /// A line on stderr that contains "warn".
-    Warning,
-    /// Any other line on stderr.
-    Error,
-}
+/// Two errors further apart than this do not belong together.
+const ERROR_WINDOW: Duration = Duration::from_mins(30);
 
-/// Where a line came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// A line that the handler wrote.
-#[derive(Clone, Debug)]
-pub struct LogLine {
-    /// Severity as the host logs it.
-    pub level: Level,
-    /// Where it came from.
-    pub stream: Stream,
-    /// The line.
-    pub text: String,
-}
+/// How long the last lines of a handler that ended are waited for: a child of its own may hold the pipe open.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How the host stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostState {
-    /// The handler runs.
+    /// The handler runs, or is being started again.
     Running,
     /// The handler ended with 0: the host does nothing, the app is dead until the instance is recycled.
     HandlerExitedZero,
-    /// The host stopped itself.
+    /// The host stopped itself and listens no more.
     Stopped {
         /// Why.
         reason: String,
@@ -71,53 +43,52 @@ pub enum HostState {
 #[derive(Debug)]
 pub(crate) struct HandlerProcess {
     shared: Arc<Shared>,
-    watcher: tokio::task::JoinHandle<()>,
+    watcher: JoinHandle<()>,
 }
 
 /// What the watcher writes and the host reads.
 #[derive(Debug)]
 struct Shared {
     launch: Launch,
-    logs: Mutex<Vec<LogLine>>,
-    pid: Mutex<Option<u32>>,
-    state: Mutex<HostState>,
+    logs: Arc<Logs>,
+    life: Mutex<Life>,
+    state: watch::Sender<HostState>,
     restarts: AtomicUsize,
 }
 
-/// How the handler is started, each time.
+/// The present process.
+#[derive(Debug, Default)]
+struct Life {
+    child: Option<Child>,
+    ready: bool,
+    /// The host has gone: nothing may be started any more.
+    closed: bool,
+    /// The readers of stdout and stderr.
+    readers: Vec<JoinHandle<()>>,
+    /// How many lines were logged before this life.
+    first_line: usize,
+}
+
+/// Why a start came to nothing.
 #[derive(Debug)]
-struct Launch {
-    executable: PathBuf,
-    arguments: Vec<String>,
-    script_root: PathBuf,
-    environment: HashMap<String, String>,
-    clear_env: bool,
-    port: u16,
-    timeout: Duration,
+enum Failure {
+    Ended(Option<ExitStatus>),
+    NotReady,
+    NotStarted(HostError),
 }
 
 impl HandlerProcess {
     /// Starts the handler and waits until it answers.
-    pub(crate) async fn start(host_json: &HostJson, options: &HostOptions, host_port: u16) -> Result<Self, HostError> {
-        let port = free_port().await.map_err(HostError::Listen)?;
-        let launch = Launch {
-            executable: host_json.executable.clone(),
-            arguments: host_json.arguments.clone(),
-            script_root: options.script_root.clone(),
-            environment: environment(options, host_port, port),
-            clear_env: options.clear_env,
-            port,
-            timeout: host_json.initialization_timeout,
-        };
+    pub(crate) async fn start(launch: Launch) -> Result<Self, HostError> {
         let shared = Arc::new(Shared {
             launch,
-            logs: Mutex::default(),
-            pid: Mutex::default(),
-            state: Mutex::new(HostState::Running),
+            logs: Arc::default(),
+            life: Mutex::default(),
+            state: watch::Sender::new(HostState::Running),
             restarts: AtomicUsize::new(0),
         });
-        let child = shared.run().await?;
-        let watcher = tokio::spawn(watch(Arc::clone(&shared), child));
+        shared.run().await.map_err(|failure| shared.explain(failure))?;
+        let watcher = tokio::spawn(watch(Arc::clone(&shared)));
         Ok(Self { shared, watcher })
     }
 
@@ -125,12 +96,14 @@ impl HandlerProcess {
         self.shared.launch.port
     }
 
+    /// Once it answers.
     pub(crate) fn pid(&self) -> Option<u32> {
-        *lock(&self.shared.pid)
+        let life = lock(&self.shared.life);
+        life.child.as_ref().filter(|_| life.ready).and_then(Child::id)
     }
 
     pub(crate) fn log_lines(&self) -> Vec<LogLine> {
-        lock(&self.shared.logs).clone()
+        self.shared.logs.lines()
     }
 
     pub(crate) fn restarts(&self) -> usize {
@@ -138,12 +111,20 @@ impl HandlerProcess {
     }
 
     pub(crate) fn state(&self) -> HostState {
-        lock(&self.shared.state).clone()
+        self.shared.state.borrow().clone()
     }
 
-    /// SIGKILL: dropping the child is enough.
+    /// Resolves when the host has stopped itself.
+    pub(crate) async fn until_stopped(&self) {
+        let mut state = self.shared.state.subscribe();
+        // The sender lives as long as `self`.
+        drop(state.wait_for(|state| matches!(state, HostState::Stopped { .. })).await);
+    }
+
+    /// SIGKILL, now, and no further life.
     pub(crate) fn kill(&self) {
         self.watcher.abort();
+        lock(&self.shared.life).close();
     }
 }
 
@@ -153,157 +134,140 @@ impl Drop for HandlerProcess {
     }
 }
 
-/// Follows the handler to its end and decides what the end means.
-async fn watch(shared: Arc<Shared>, mut child: Child) {
-    let mut errors = 0;
+impl Life {
+    fn close(&mut self) {
+        self.closed = true;
+        self.ready = false;
+        // Dropping kills as well, but would keep an error to itself.
+        if let Some(mut child) = self.child.take()
+            && let Err(cause) = child.start_kill()
+        {
+            eprintln!("the handler could not be killed: {cause}");
+        }
+    }
+}
+
+/// Follows the handler from end to end and decides what each means.
+async fn watch(shared: Arc<Shared>) {
+    let mut errors = Errors::default();
+    let mut end = shared.ended().await;
     loop {
-        let code = child.wait().await.ok().and_then(|status| status.code());
-        *lock(&shared.pid) = None;
-        match code {
-            Some(0) => {
-                *lock(&shared.state) = HostState::HandlerExitedZero;
-                return;
-            }
+        match end.and_then(|status| status.code()) {
+            Some(0) => return drop(shared.state.send_replace(HostState::HandlerExitedZero)),
             Some(200) => {}
-            _ => errors += 1,
+            _ => errors = errors.and_one_at(Instant::now()),
         }
-        let started = if errors >= MAX_ERRORS {
-            Err("Exceeded http worker restart retry count".to_owned())
-        } else {
-            shared.restarts.fetch_add(1, Ordering::SeqCst);
-            shared.run().await.map_err(|cause| cause.to_string())
-        };
-        match started {
-            Ok(next) => child = next,
-            Err(reason) => {
-                *lock(&shared.state) = HostState::Stopped { reason };
-                return;
+        if errors.count >= MAX_ERRORS {
+            let cause = shared.explain(Failure::Ended(end));
+            let reason = format!("Exceeded http worker restart retry count. Shutting down Functions Host; {cause}");
+            return drop(shared.state.send_replace(HostState::Stopped { reason }));
+        }
+        shared.restarts.fetch_add(1, Ordering::SeqCst);
+        end = match shared.run().await {
+            Ok(()) => shared.ended().await,
+            Err(Failure::Ended(status)) => status,
+            Err(Failure::NotReady) => None,
+            Err(failure @ Failure::NotStarted(_)) => {
+                let reason = shared.explain(failure).to_string();
+                return drop(shared.state.send_replace(HostState::Stopped { reason }));
             }
-        }
+        };
     }
 }
 
 impl Shared {
     /// Starts the process and waits until it answers anything at all on `/`.
-    async fn run(self: &Arc<Self>) -> Result<Child, HostError> {
-        let (mut child, words) = self.spawn()?;
-        let deadline = Instant::now() + self.launch.timeout;
-        while !answers(self.launch.port).await {
-            if let Ok(Some(status)) = child.try_wait() {
-                // Its last words may still be in the pipe.
-                drop(words.await);
-                return Err(self.ended(status));
+    async fn run(&self) -> Result<(), Failure> {
+        self.spawn().map_err(Failure::NotStarted)?;
+        tokio::select! {
+            biased;
+            status = self.ended() => Err(Failure::Ended(status)),
+            ready = tokio::time::timeout(self.launch.timeout, self.launch.until_ready()) => {
+                let mut life = lock(&self.life);
+                life.ready = ready.is_ok();
+                if life.ready {
+                    return Ok(());
+                }
+                life.child = None; // which kills it
+                Err(Failure::NotReady)
             }
-            if Instant::now() >= deadline {
-                return Err(HostError::NotReady { port: self.launch.port, limit: self.launch.timeout });
-            }
-            tokio::time::sleep(POLL).await;
         }
-        *lock(&self.pid) = child.id();
-        Ok(child)
     }
 
-    /// The process, and the end of its stderr.
-    fn spawn(self: &Arc<Self>) -> Result<(Child, tokio::task::JoinHandle<()>), HostError> {
-        let launch = &self.launch;
-        let mut command = Command::new(&launch.executable);
-        command.args(&launch.arguments).current_dir(&launch.script_root).kill_on_drop(true);
-        if launch.clear_env {
-            command.env_clear();
-            command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    fn spawn(&self) -> Result<(), HostError> {
+        let mut life = lock(&self.life);
+        if life.closed {
+            return Ok(());
         }
-        command.envs(&launch.environment).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let cannot = |cause: std::io::Error| HostError::Executable {
-            path: launch.executable.clone(),
-            problem: format!("cannot be started: {cause}"),
+        let first_line = self.logs.len();
+        let mut child = self.launch.spawn()?;
+        let stdout = child.stdout.take().map(|pipe| tokio::spawn(Arc::clone(&self.logs).collect(Stream::Stdout, pipe)));
+        let stderr = child.stderr.take().map(|pipe| tokio::spawn(Arc::clone(&self.logs).collect(Stream::Stderr, pipe)));
+        let readers = stdout.into_iter().chain(stderr).collect();
+        *life = Life { child: Some(child), ready: false, closed: false, readers, first_line };
+        Ok(())
+    }
+
+    /// Waits for the end of the process and for its last lines. The lock is held for a poll only, so that the host can
+    /// kill at any time.
+    async fn ended(&self) -> Option<ExitStatus> {
+        let status = poll_fn(|context| {
+            let mut life = lock(&self.life);
+            match &mut life.child {
+                Some(child) => pin!(child.wait()).poll(context).map(Result::ok),
+                None => std::task::Poll::Ready(None),
+            }
+        })
+        .await;
+        let readers = {
+            let mut life = lock(&self.life);
+            life.child = None;
+            life.ready = false;
+            std::mem::take(&mut life.readers)
         };
-        let mut child = command.spawn().map_err(cannot)?;
-        if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(Arc::clone(self).collect(Stream::Stdout, stdout));
+        for reader in readers {
+            drop(tokio::time::timeout(LAST_LINES, reader).await);
         }
-        let stderr = child.stderr.take();
-        let handler = Arc::clone(self);
-        let words = tokio::spawn(async move {
-            if let Some(stderr) = stderr {
-                handler.collect(Stream::Stderr, stderr).await;
-            }
-        });
-        Ok((child, words))
+        status
     }
 
-    async fn collect(self: Arc<Self>, stream: Stream, pipe: impl AsyncRead + Unpin) {
-        let mut lines = BufReader::new(pipe).lines();
-        while let Ok(Some(text)) = lines.next_line().await {
-            let level = match stream {
-                Stream::Stdout => Level::Information,
-                Stream::Stderr if text.to_ascii_lowercase().contains("warn") => Level::Warning,
-                Stream::Stderr => Level::Error,
-            };
-            lock(&self.logs).push(LogLine { level, stream, text });
+    fn explain(&self, failure: Failure) -> HostError {
+        match failure {
+            Failure::Ended(status) => HostError::Ended {
+                status: status.map_or_else(|| "not ready in time".to_owned(), |status| status.to_string()),
+                last_words: self.logs.last_words(lock(&self.life).first_line),
+            },
+            Failure::NotReady => HostError::NotReady { port: self.launch.port, limit: self.launch.timeout },
+            Failure::NotStarted(cause) => cause,
         }
     }
+}
 
-    /// The host quotes the last three lines on stderr.
-    fn ended(&self, status: ExitStatus) -> HostError {
-        let logs = lock(&self.logs);
-        let mut words: Vec<&str> = logs
-            .iter()
-            .rev()
-            .filter(|line| line.stream == Stream::Stderr)
-            .take(3)
-            .map(|line| line.text.as_str())
-            .collect();
-        words.reverse();
-        HostError::Ended { status: status.to_string(), last_words: words.join(" | ") }
+/// How many errors belong together, and when the last one was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Errors {
+    count: usize,
+    last: Option<Instant>,
+}
+
+impl Errors {
+    fn and_one_at(self, now: Instant) -> Self {
+        let together = self.last.is_some_and(|last| now.duration_since(last) <= ERROR_WINDOW);
+        Self { count: if together { self.count + 1 } else { 1 }, last: Some(now) }
     }
 }
 
-/// The handler's environment: the app's settings, what the kind of host adds, and the host's own five variables.
-fn environment(options: &HostOptions, host_port: u16, port: u16) -> HashMap<String, String> {
-    let root = options.script_root.to_string_lossy().into_owned();
-    let mut environment: HashMap<String, String> = options.settings.iter().cloned().collect();
-    let kind = match options.profile {
-        Profile::CoreTools => vec![
-            ("WEBSITE_HOSTNAME", format!("localhost:{host_port}")),
-            ("AzureWebJobsScriptRoot", root.clone()),
-            ("AZURE_FUNCTIONS_ENVIRONMENT", "Development".to_owned()),
-        ],
-        Profile::Flex => vec![
-            ("WEBSITE_HOSTNAME", "emulated-app.azurewebsites.net".to_owned()),
-            ("WEBSITE_INSTANCE_ID", Uuid::new_v4().simple().to_string()),
-            ("AZURE_FUNCTIONS_ENVIRONMENT", "Production".to_owned()),
-        ],
-    };
-    for (name, value) in kind {
-        environment.entry(name.to_owned()).or_insert(value);
-    }
-    let id = Uuid::new_v4().to_string();
-    for name in ["FUNCTIONS_HTTPWORKER_PORT", "FUNCTIONS_CUSTOMHANDLER_PORT"] {
-        environment.insert(name.to_owned(), port.to_string());
-    }
-    for name in ["FUNCTIONS_HTTPWORKER_ID", "FUNCTIONS_CUSTOMHANDLER_WORKER_ID"] {
-        environment.insert(name.to_owned(), id.clone());
-    }
-    environment.insert("FUNCTIONS_APP_ROOT_PATH".to_owned(), root);
-    environment
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Any answer counts; only a refused connection keeps the host waiting.
-async fn answers(port: u16) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
-        let mut first = [0; 1];
-        stream.read_exact(&mut first).await
-    };
-    ask.await.is_ok()
-}
-
-async fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?.port())
-}
-
-/// A lock whose holder panicked still guards what it held.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn errors_far_apart_do_not_add_up() {
+        let start = Instant::now();
+        let at = |minutes| start + Duration::from_mins(minutes);
+        let two = Errors::default().and_one_at(at(0)).and_one_at(at(30));
+        assert_eq!(two.count, 2);
+        assert_eq!(two.and_one_at(at(59)).count, 3);
+        assert_eq!(two.and_one_at(at(61)).count, 1);
+    }
 }

@@ -1,153 +1,190 @@
-//! Requests through the host: which headers it changes, and bodies that stream both ways.
+//! Requests through the host: what it answers itself, and the rest to the handler and back, unbuffered.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, Uri};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
-use uuid::Uuid;
+use tokio::task::JoinSet;
 
+use crate::Profile;
+use crate::body::{Activity, BodyError, RequestBody, ResponseBody};
+use crate::connector::PatientConnector;
+use crate::environment::Environment;
+use crate::headers;
+use crate::path;
 use crate::process::HandlerProcess;
 use crate::routes::{self, Match, Route};
 
-/// The largest request body the host passes on (`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`).
+/// The largest request body the host passes on, unless `FUNCTIONS_REQUEST_BODY_SIZE_LIMIT` says otherwise.
 const MAX_BODY: u64 = 104_857_600;
 
-/// How often the host tries to connect to a handler that is not there, and how long it waits in between at most.
-const CONNECT_TRIES: u32 = 10;
-const CONNECT_PAUSE: Duration = Duration::from_millis(250);
+type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// The version the host claims to be.
-const HOST_VERSION: &str = "4.1054.250.0";
-
-/// Hop-by-hop fields that the proxy drops in both directions (its transformer's list).
-const DROPPED: &[&str] = &[
-    "connection",
-    "transfer-encoding",
-    "keep-alive",
-    "upgrade",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-features",
-    "proxy-instruction",
-    "security-scheme",
-    "te",
-    "http2-settings",
-    "upgrade-insecure-requests",
-    "alt-svc",
-    "close",
-];
-
-type Body = BoxBody<Bytes, hyper::Error>;
-type Upstream = Client<HttpConnector, Incoming>;
-
-/// Accepts connections until the task is aborted.
-pub(crate) async fn serve(listener: TcpListener, routes: Arc<Vec<Route>>, handler: Arc<HandlerProcess>) {
-    let upstream: Upstream = Client::builder(TokioExecutor::new()).build_http();
-    while let Ok((stream, peer)) = listener.accept().await {
-        let (routes, handler, upstream) = (Arc::clone(&routes), Arc::clone(&handler), upstream.clone());
-        let service = service_fn(move |request| {
-            let (routes, handler, upstream) = (Arc::clone(&routes), Arc::clone(&handler), upstream.clone());
-            async move { Ok::<_, std::convert::Infallible>(answer(request, peer, &routes, &handler, &upstream).await) }
-        });
-        tokio::spawn(async move {
-            // A client that goes away ends its connection; the host only logs that.
-            drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-        });
-    }
+/// Everything a request needs.
+pub(crate) struct Proxy {
+    routes: Vec<Route>,
+    handler: Arc<HandlerProcess>,
+    upstream: Client<PatientConnector, RequestBody>,
+    profile: Profile,
+    idle_timeout: Duration,
+    max_body: u64,
+    homepage: bool,
+    cors_origins: Vec<String>,
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    peer: SocketAddr,
-    routes: &[Route],
-    handler: &HandlerProcess,
-    upstream: &Upstream,
-) -> Response<Body> {
-    match routes::find(routes, request.uri().path()) {
-        Match::None => return empty(StatusCode::NOT_FOUND),
-        Match::Unauthorized => return empty(StatusCode::UNAUTHORIZED),
-        Match::Handler => {}
-    }
-    let length =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > MAX_BODY) {
-        return empty(StatusCode::PAYLOAD_TOO_LARGE);
-    }
-    until_connectable(handler.port()).await;
-    let Some(forwarded) = transform(request, peer, handler.port()) else { return empty(StatusCode::BAD_REQUEST) };
-    match upstream.request(forwarded).await {
-        Ok(mut response) => {
-            drop_hop_by_hop(response.headers_mut());
-            response.map(BodyExt::boxed)
+impl Proxy {
+    pub(crate) fn new(
+        routes: Vec<Route>,
+        handler: Arc<HandlerProcess>,
+        profile: Profile,
+        idle_timeout: Duration,
+        environment: &Environment,
+    ) -> Self {
+        let limit = environment.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT").and_then(|limit| limit.parse().ok());
+        let no_homepage =
+            environment.get("AzureWebJobsDisableHomepage").is_some_and(|on| on.eq_ignore_ascii_case("true"));
+        let origins = environment.get("WEBSITE_CORS_ALLOWED_ORIGINS").and_then(|list| serde_json::from_str(list).ok());
+        Self {
+            routes,
+            handler,
+            upstream: Client::builder(TokioExecutor::new()).build(PatientConnector::new()),
+            profile,
+            idle_timeout,
+            max_body: limit.unwrap_or(MAX_BODY),
+            homepage: !no_homepage,
+            cors_origins: origins.unwrap_or_default(),
         }
-        Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
-}
 
-/// A handler that is being started again is waited for; a body that was sent cannot be sent twice, so this comes first.
-async fn until_connectable(port: u16) {
-    for attempt in 1..=CONNECT_TRIES {
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return;
+    /// Accepts connections until the host stops itself or the task is aborted; then all of them are closed.
+    pub(crate) async fn serve(self, listener: TcpListener) {
+        let handler = Arc::clone(&self.handler);
+        let proxy = Arc::new(self);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = handler.until_stopped() => return,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => {
+                    let Ok((stream, peer)) = accepted else { continue };
+                    let proxy = Arc::clone(&proxy);
+                    let service = service_fn(move |request| {
+                        let proxy = Arc::clone(&proxy);
+                        async move { Ok::<_, std::convert::Infallible>(proxy.answer(request, peer).await) }
+                    });
+                    connections.spawn(async move {
+                        // Small chunks must not wait for one another.
+                        drop(stream.set_nodelay(true));
+                        // A client that goes away ends its connection and with it the request; the host only logs that.
+                        drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                    });
+                }
+            }
         }
-        tokio::time::sleep((Duration::from_millis(50) * attempt).min(CONNECT_PAUSE)).await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        if self.profile == Profile::Flex && is_preflight(&request) {
+            return self.preflight(request.headers());
+        }
+        let decoded = path::decode(request.uri().path());
+        if routes::belongs_to_host(&decoded) {
+            // They want the master key, but for Core Tools; none of them is played here.
+            return empty(if self.profile == Profile::Flex { StatusCode::UNAUTHORIZED } else { StatusCode::NOT_FOUND });
+        }
+        match routes::find(&self.routes, &decoded) {
+            Match::None if decoded == "/" => return self.homepage(),
+            Match::None => return empty(StatusCode::NOT_FOUND),
+            Match::Unauthorized => return empty(StatusCode::UNAUTHORIZED),
+            Match::Handler => {}
+        }
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > self.max_body) {
+            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        self.forward(request, peer, &decoded).await
+    }
+
+    async fn forward(&self, request: Request<Incoming>, peer: SocketAddr, decoded: &str) -> Response<Body> {
+        let port = self.handler.port();
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let target = format!("http://127.0.0.1:{port}{}{query}", path::encode(decoded));
+        let Ok(target) = Uri::try_from(target) else { return empty(StatusCode::BAD_REQUEST) };
+        let (mut parts, body) = request.into_parts();
+        parts.uri = target;
+        parts.version = http::Version::HTTP_11;
+        headers::to_handler(&mut parts.headers, self.profile, peer.ip(), port);
+
+        let activity = Activity::start(self.idle_timeout);
+        let too_large = Arc::new(AtomicBool::new(false));
+        let body = RequestBody::new(body, activity.clone(), self.max_body, Arc::clone(&too_large));
+        let answer = tokio::select! {
+            answer = self.upstream.request(Request::from_parts(parts, body)) => answer.ok(),
+            () = activity.clone().expired() => None,
+        };
+        match answer {
+            Some(mut response) => {
+                activity.touch();
+                headers::drop_hop_by_hop(response.headers_mut());
+                response.map(|body| ResponseBody::new(body, activity).boxed_unsync())
+            }
+            None if too_large.load(Ordering::SeqCst) => empty(StatusCode::PAYLOAD_TOO_LARGE),
+            // The proxy's own 502 or 504 never leaves: the host's exception middleware makes it a 500.
+            None => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// What `GET /` shows when no function has it.
+    fn homepage(&self) -> Response<Body> {
+        if !self.homepage {
+            return empty(StatusCode::NO_CONTENT);
+        }
+        let page = Bytes::from_static(b"<!DOCTYPE html><title>Your Azure Function App is up and running.</title>");
+        let mut response = Response::new(Full::new(page).map_err(|never| match never {}).boxed_unsync());
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        response
+    }
+
+    /// On Flex the host answers every preflight itself, whether it knows the origin or not: the handler never sees one.
+    fn preflight(&self, asked: &HeaderMap) -> Response<Body> {
+        let mut response = empty(StatusCode::NO_CONTENT);
+        let Some(origin) = asked.get(header::ORIGIN) else { return response };
+        if !self.cors_origins.iter().any(|known| known == "*" || known.as_bytes() == origin.as_bytes()) {
+            return response;
+        }
+        let granted = response.headers_mut();
+        granted.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        for (request, grant) in [
+            (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
+            (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
+        ] {
+            if let Some(value) = asked.get(request) {
+                granted.insert(grant, value.clone());
+            }
+        }
+        response
     }
 }
 
-/// The request as the handler gets it.
-fn transform(request: Request<Incoming>, peer: SocketAddr, port: u16) -> Option<Request<Incoming>> {
-    let (mut parts, body) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    parts.uri = Uri::try_from(format!("http://127.0.0.1:{port}{target}")).ok()?;
-    parts.version = http::Version::HTTP_11;
-    let headers = &mut parts.headers;
-    drop_hop_by_hop(headers);
-    // The platform's front end hides the public host here; the host puts it back before it proxies.
-    let public = headers.get("disguised-host").or_else(|| headers.get(header::HOST)).cloned();
-    headers.remove(header::FORWARDED);
-    headers.remove("x-forwarded-prefix");
-    set(headers, "x-forwarded-for", &peer.ip().to_string());
-    set(headers, "x-forwarded-proto", "http");
-    headers.remove("x-forwarded-host");
-    if let Some(public) = public {
-        headers.insert("x-forwarded-host", public);
-    }
-    set(headers, "host", &format!("127.0.0.1:{port}"));
-    let invocation = Uuid::new_v4().to_string();
-    set(headers, "x-azure-functions-invocationid", &invocation);
-    set(headers, "x-azure-functions-hostversion", HOST_VERSION);
-    set(headers, "x-ms-invocation-id", &invocation);
-    Some(Request::from_parts(parts, body))
-}
-
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    for name in DROPPED {
-        headers.remove(*name);
-    }
-}
-
-/// Replaces every field of that name.
-fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
-    }
+fn is_preflight(request: &Request<Incoming>) -> bool {
+    let has = |name: header::HeaderName| request.headers().contains_key(name);
+    request.method() == Method::OPTIONS && has(header::ORIGIN) && has(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
+    let mut response = Response::new(Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response
 }

@@ -1,42 +1,64 @@
-//! A handler for the host's own tests: does what its environment says.
+//! A handler for the host's own tests: does what its environment and the path say.
 //!
-//! `EXIT_AT_START=<code>` ends before listening; `EXIT_ON=<path>` with `EXIT_CODE=<code>` ends on that path; `/stream` sends
-//! three chunks, each only after the last was read; anything else echoes the request's head and body length as JSON.
+//! Environment: `EXIT_AT_START=<code>` ends before listening; `EXIT_ON=<path>` with `EXIT_CODE=<code>` ends on that path;
+//! `LISTEN_AFTER=<ms>` listens late; `MUTE` takes connections and never answers, `HANG_UP` closes the one that asks for readiness. Path: see [`answer`].
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
-    clippy::print_stdout,
     reason = "a fixture: told by its environment, and loud when it is used wrongly"
 )]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
+
+/// How often `/health/next` was asked for.
+static STEPS: Mutex<usize> = Mutex::new(0);
+static STEPPED: Condvar = Condvar::new();
 
 fn main() {
     if let Ok(code) = std::env::var("EXIT_AT_START") {
-        eprintln!("cannot go on");
+        println!("not quoted");
+        for line in ["not quoted either", "one", "two", "cannot go on"] {
+            eprintln!("{line}");
+        }
         std::process::exit(code.parse().expect("an exit code"));
+    }
+    if let Ok(pause) = std::env::var("LISTEN_AFTER") {
+        std::thread::sleep(Duration::from_millis(pause.parse().expect("milliseconds")));
     }
     let port = std::env::var("FUNCTIONS_CUSTOMHANDLER_PORT").expect("the host's port");
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
     println!("listening");
-    eprintln!("a warning: only a test");
+    eprintln!("I WARN you: only a test");
+    eprintln!("an error: only a test");
+    std::io::stdout().write_all(b"not \xff UTF-8\r\n").expect("stdout is open");
     for stream in listener.incoming().flatten() {
-        std::thread::spawn(move || serve(stream));
+        std::thread::spawn(move || {
+            if std::env::var("MUTE").is_ok() {
+                std::thread::park();
+            }
+            // A connection that breaks is the other side's wish.
+            drop(serve(stream));
+        });
     }
 }
 
-fn serve(stream: TcpStream) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
-    let mut writer = stream;
-    let mut head = Vec::new();
-    let mut length = 0;
-    let mut chunked = false;
+struct Request {
+    head: Vec<String>,
+    target: String,
+    length: usize,
+    chunked: bool,
+}
+
+fn serve(stream: TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut request = Request { head: Vec::new(), target: String::new(), length: 0, chunked: false };
     loop {
         let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
         }
         let line = line.trim_end().to_owned();
         if line.is_empty() {
@@ -44,35 +66,133 @@ fn serve(stream: TcpStream) {
         }
         let lower = line.to_ascii_lowercase();
         if let Some(value) = lower.strip_prefix("content-length: ") {
-            length = value.parse().unwrap_or(0);
+            request.length = value.parse().unwrap_or(0);
         }
-        chunked |= lower == "transfer-encoding: chunked";
-        head.push(line);
+        request.chunked |= lower == "transfer-encoding: chunked";
+        request.head.push(line);
     }
-    let mut body = vec![0; length];
-    drop(reader.read_exact(&mut body));
-    let target = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-    if std::env::var("EXIT_ON").is_ok_and(|path| path == target) {
+    request.target = request.head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+    if request.target != "/" {
+        println!("request {}", request.target);
+    }
+    if std::env::var("EXIT_ON").is_ok_and(|path| path == request.target) {
         let code = std::env::var("EXIT_CODE").ok().and_then(|code| code.parse().ok()).unwrap_or(1);
         std::process::exit(code);
     }
-    if target == "/mcp/stream" || target == "/health/stream" {
-        drop(
-            writer
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        );
-        for chunk in ["one", "two", "six"] {
-            drop(write!(writer, "3\r\n{chunk}\r\n"));
-            std::thread::sleep(Duration::from_millis(120));
+    answer(&request, &mut reader, stream)
+}
+
+/// Streams wait for `/health/next` between their chunks; anything unknown echoes the request's head as JSON.
+fn answer(request: &Request, reader: &mut BufReader<TcpStream>, mut writer: TcpStream) -> std::io::Result<()> {
+    match request.target.as_str() {
+        // Readiness: any status counts, and no status as well.
+        "/" if std::env::var("HANG_UP").is_ok() => Ok(()),
+        "/" => writer.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+        "/health/next" => {
+            *STEPS.lock().expect("no step panicked") += 1;
+            STEPPED.notify_all();
+            writer.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         }
-        drop(writer.write_all(b"0\r\n\r\n"));
-        return;
+        "/health/stream" => {
+            stream_head(&mut writer)?;
+            for (at, chunk) in ["one", "two", "six"].iter().enumerate() {
+                wait_for_step(at);
+                write!(writer, "3\r\n{chunk}\r\n")?;
+            }
+            writer.write_all(b"0\r\n\r\n")
+        }
+        "/health/ticks" => {
+            stream_head(&mut writer)?;
+            for _ in 0..12 {
+                std::thread::sleep(Duration::from_millis(50));
+                writer.write_all(b"3\r\n:\n\n\r\n")?;
+            }
+            writer.write_all(b"4\r\ndone\r\n0\r\n\r\n")
+        }
+        // Says nothing more, and notices when it is left alone.
+        "/health/silent" => {
+            until_left(reader, "silent");
+            Ok(())
+        }
+        "/health/stuck" => {
+            stream_head(&mut writer)?;
+            writer.write_all(b"3\r\none\r\n")?;
+            until_left(reader, "stuck");
+            Ok(())
+        }
+        "/health/upload" => {
+            let mut bytes = reader.bytes();
+            let mut line = Vec::new();
+            // Chunk by chunk, as they come: each of the test's chunks is one line.
+            while !line.ends_with(b"end\n") {
+                let Some(byte) = bytes.next() else { return Ok(()) };
+                line.push(byte?);
+                if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
+                    println!("got {}", String::from_utf8_lossy(&line).lines().last().unwrap_or_default());
+                    if !line.ends_with(b"end\n") {
+                        line.clear();
+                    }
+                }
+            }
+            writer.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+        }
+        "/health/redirect" => writer.write_all(
+            b"HTTP/1.1 302 Found\r\nLocation: /health/elsewhere\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
+              WWW-Authenticate: Bearer x\r\nWWW-Authenticate: Basic y\r\nMcp-Session-Id: s\r\nKeep-Alive: timeout=5\r\n\
+              Alt-Svc: h3\r\nProxy-Authenticate: Basic\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        ),
+        "/health/304" => writer.write_all(b"HTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\nConnection: close\r\n\r\n"),
+        _ => echo(request, reader, &mut writer),
     }
-    let echo = serde_json::json!({ "head": head, "body": length, "chunked": chunked }).to_string();
-    let answer = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nWWW-Authenticate: Bearer x\r\nKeep-Alive: timeout=5\r\n\
-         Connection: close\r\nContent-Length: {}\r\n\r\n{echo}",
+}
+
+fn echo(request: &Request, reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> std::io::Result<()> {
+    if request.chunked {
+        // To the last chunk, or until the host gives up.
+        let mut tail = Vec::new();
+        for byte in reader.bytes() {
+            tail.push(byte?);
+            if tail.ends_with(b"0\r\n\r\n") {
+                break;
+            }
+        }
+    }
+    let mut body = vec![0; request.length];
+    reader.read_exact(&mut body)?;
+    let environment: std::collections::BTreeMap<String, String> = std::env::vars().collect();
+    let echo = serde_json::json!({
+        "head": request.head,
+        "body": String::from_utf8_lossy(&body),
+        "chunked": request.chunked,
+        "environment": environment,
+        "arguments": std::env::args().skip(1).collect::<Vec<_>>(),
+        "directory": std::env::current_dir()?,
+    })
+    .to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         echo.len()
     );
-    drop(writer.write_all(answer.as_bytes()));
+    writer.write_all(head.as_bytes())?;
+    if request.head.first().is_some_and(|line| line.starts_with("HEAD ")) {
+        return Ok(());
+    }
+    writer.write_all(echo.as_bytes())
+}
+
+fn stream_head(writer: &mut TcpStream) -> std::io::Result<()> {
+    writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+}
+
+fn wait_for_step(step: usize) {
+    let mut steps = STEPS.lock().expect("no step panicked");
+    while *steps < step {
+        steps = STEPPED.wait(steps).expect("no step panicked");
+    }
+}
+
+fn until_left(reader: &mut BufReader<TcpStream>, name: &str) {
+    // A connection that is reset has ended as well.
+    drop(reader.read_to_end(&mut Vec::new()));
+    println!("left {name}");
 }
