@@ -1,12 +1,14 @@
 //! Without a secret: the real executable, the real `azure_identity`, and an emulated managed-identity endpoint.
 
+use std::path::Path;
 use std::time::Duration;
 
 use emulator::{Emulator, Endpoint, Fault, IDENTITY_CLIENT_ID, IDENTITY_PRINCIPAL_ID, User};
 use futures::future::join_all;
+use rcgen::PublicKeyData as _;
 
 use crate::executable::Handler;
-use crate::world::{self, Reply};
+use crate::world::{self, Reply, World};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_my_profile"}}"#;
 
@@ -106,4 +108,45 @@ async fn what_to_register_is_said_to_the_letter() {
     for part in [&issuer, IDENTITY_PRINCIPAL_ID, "api://AzureADTokenExchange"] {
         assert!(advice.contains(part), "{part} missing: {advice} ({base})");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_stands_in_for_the_secret() {
+    let emulator = Emulator::start().await;
+    let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    let thumbprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.der());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("client-{}.pem", std::process::id()));
+    std::fs::write(&path, format!("{}{}", certificate.pem(), key.serialize_pem())).unwrap();
+    let settings = [("CLIENT_SECRET", ""), ("CLIENT_CERTIFICATE_PATH", path.to_str().unwrap())];
+    let world = World::with_on(emulator.clone(), &settings).await;
+    // Not registered: the application does not know this certificate.
+    let token = |uti: &str| emulator.token(User::Alice).claim("uti", uti).build();
+    assert!(told(&world.call_tool(&token("one"), "get_my_profile").await));
+
+    emulator.register_certificate(&key.subject_public_key_info(), &support::base64url(thumbprint));
+    let world = World::with_on(emulator.clone(), &settings).await;
+    assert_eq!(world.call_tool(&token("two"), "get_my_profile").await.structured()["id"], User::Alice.oid());
+    std::fs::remove_file(&path).unwrap();
+
+    let world = World::with_on(emulator.clone(), &settings).await;
+    assert!(told(&world.call_tool(&token("three"), "get_my_profile").await));
+    let ready = world.get("/health/ready").await;
+    assert!(ready.body.contains("CLIENT_CERTIFICATE_PATH: the file cannot be read"), "{}", ready.body);
+}
+
+#[tokio::test]
+async fn a_token_file_stands_in_for_the_secret_and_is_read_anew() {
+    let emulator = Emulator::start().await;
+    emulator.federated_credential(&emulator.issuer(), IDENTITY_PRINCIPAL_ID, emulator::TOKEN_EXCHANGE_URI);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("token-{}", std::process::id()));
+    std::fs::write(&path, "no token").unwrap();
+    let settings = [("CLIENT_SECRET", ""), ("AZURE_FEDERATED_TOKEN_FILE", path.to_str().unwrap())];
+    let world = World::with_on(emulator.clone(), &settings).await;
+    assert_eq!(world.get("/health/ready").await.label(), "503");
+    std::fs::write(&path, format!("{}\n", emulator.identity_token().build())).unwrap();
+    assert_eq!(world.get("/health/ready").await.label(), "200");
+    let reply = world.call_tool(&emulator.token(User::Alice).build(), "get_my_profile").await;
+    assert_eq!(reply.structured()["id"], User::Alice.oid());
+    std::fs::remove_file(&path).unwrap();
 }

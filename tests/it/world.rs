@@ -44,7 +44,12 @@ impl World {
     }
 
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
-        let world = Self::cold(Emulator::start().await, settings);
+        Self::with_on(Emulator::start().await, settings).await
+    }
+
+    /// A server of its own at this emulator.
+    pub(crate) async fn with_on(emulator: Emulator, settings: &[(&str, &str)]) -> Self {
+        let world = Self::cold(emulator, settings);
         world.process.start();
         world.until_keys_are_there().await;
         world
