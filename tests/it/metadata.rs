@@ -53,6 +53,22 @@ async fn no_header_of_a_request_reaches_metadata_or_challenge() {
 }
 
 #[tokio::test]
+async fn a_browser_may_ask_first() {
+    let world = World::start().await;
+    for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"] {
+        let preflight = Request::options(path)
+            .header("host", "127.0.0.1")
+            .header("origin", "http://localhost:6274")
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "mcp-protocol-version");
+        let reply = world.send(preflight.body(Body::empty()).unwrap()).await;
+        assert_eq!(reply.label(), "204");
+        assert_eq!(reply.headers["access-control-allow-origin"], "*");
+        assert_eq!(reply.headers["access-control-allow-headers"], "*");
+    }
+}
+
+#[tokio::test]
 async fn health_tells_live_from_ready() {
     let world = World::start().await;
     assert_eq!(world.get("/").await.label(), "204");

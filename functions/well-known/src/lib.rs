@@ -7,8 +7,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use shared::config::Config;
 use shared::metadata::{MCP_PATH, ProtectedResourceMetadata, ResourceId, WELL_KNOWN_PATH};
@@ -20,8 +22,8 @@ pub fn router(process: &'static Process) -> Router {
     let mcp = document(config, &config.mcp_url);
     let base = document(config, &config.base_url);
     Router::new()
-        .route(WELL_KNOWN_PATH, get(serve).with_state(base))
-        .route(&format!("{WELL_KNOWN_PATH}{MCP_PATH}"), get(serve).with_state(mcp))
+        .route(WELL_KNOWN_PATH, get(serve).options(preflight).with_state(base))
+        .route(&format!("{WELL_KNOWN_PATH}{MCP_PATH}"), get(serve).options(preflight).with_state(mcp))
 }
 
 /// The document about `resource`, as bytes.
@@ -39,4 +41,16 @@ async fn serve(State(document): State<Bytes>) -> Response {
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ]);
     (headers, document).into_response()
+}
+
+/// Browser-based clients send `MCP-Protocol-Version` along, so the browser asks first. Where a platform answers preflights
+/// itself, this is never reached.
+async fn preflight() -> Response {
+    let headers = HeaderMap::from_iter([
+        (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        (ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD")),
+        (ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*")),
+        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
+    ]);
+    (StatusCode::NO_CONTENT, headers).into_response()
 }

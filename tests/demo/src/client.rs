@@ -1,5 +1,7 @@
 //! A real MCP client (rmcp's): discovery from the 401, code flow with PKCE, authorized calls, step-up.
 
+use std::sync::OnceLock;
+
 use emulator::{PUBLIC_CLIENT_ID, User};
 use rmcp::ServiceExt as _;
 use rmcp::model::{CallToolRequestParams, CallToolResult};
@@ -82,9 +84,14 @@ async fn connect(http: &AuthClient<reqwest::Client>, mcp_url: &str) -> Result<Ru
     ().serve(transport).await.map_err(|cause| format!("cannot connect: {cause}"))
 }
 
-/// A client for this machine: no redirects, no proxy from the environment.
+/// The demo's one client: for this machine, no redirects, no proxy from the environment.
 #[expect(clippy::disallowed_methods, reason = "the demo is a client of its own and must not share the server's code")]
 pub(crate) fn http_client() -> Result<reqwest::Client, String> {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client.clone());
+    }
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-    builder.build().map_err(|cause| cause.to_string())
+    let client = builder.build().map_err(|cause| cause.to_string())?;
+    Ok(CLIENT.get_or_init(|| client).clone())
 }

@@ -33,6 +33,8 @@ impl Teller {
 /// Plays the whole story. The first step that goes another way ends it.
 pub(crate) async fn tell(stage: &Stage, browser: bool) -> Result<(), String> {
     let mcp_url = stage.mcp_url();
+    // Made before the clock runs: reading the machine's certificates takes longer than most steps.
+    http_client()?;
     let mut teller = Teller::start();
 
     let challenge = knock(&mcp_url).await?;
