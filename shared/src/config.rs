@@ -7,7 +7,7 @@ mod parse;
 mod url_settings;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -243,15 +243,6 @@ impl Config {
     #[must_use]
     pub fn qualified_scope(&self, short_name: &str) -> String {
         format!("{}/{short_name}", self.scope_uri)
-    }
-
-    /// Whether the process listens on this machine only.
-    #[must_use]
-    pub fn listens_on_loopback(&self) -> bool {
-        match self.listen.ip() {
-            IpAddr::V4(address) => address.is_loopback(),
-            IpAddr::V6(address) => address.is_loopback(),
-        }
     }
 }
 
