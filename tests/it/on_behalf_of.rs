@@ -307,6 +307,21 @@ async fn an_aging_token_is_renewed_while_it_is_still_served() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_fails_is_not_tried_by_every_call() {
+    let world = World::start().await;
+    world.emulator.set_downstream_lifetime(290);
+    let token = world.emulator.token(User::Alice).build();
+    check(&world.call_tool(&token, TOOL).await, "200");
+    world.emulator.faults().set(Endpoint::Token, Fault::Status { status: 503, retry_after: None });
+    for _ in 0..30 {
+        check(&world.call_tool(&token, TOOL).await, "200");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let exchanges = world.emulator.counters().token_obo;
+    assert!((2..=4).contains(&exchanges), "{exchanges}: the first, and one renewal with its retries");
+}
+
+#[tokio::test]
 async fn one_users_many_tokens_do_not_grow_the_cache() {
     let world = World::start().await;
     for at in 0..40 {

@@ -39,6 +39,9 @@ const MAX_EXCHANGES: usize = 64;
 /// An aging token is renewed only while the caller's own token has this much life left.
 const RENEWAL_NEEDS: Duration = Duration::from_mins(1);
 
+/// How far apart renewals of one token are tried.
+const RENEWAL_SPACING: Duration = Duration::from_secs(30);
+
 /// What is remembered for everybody stands under this key; no exchange hashes to it.
 const EVERYBODY: CacheKey = [0; 32];
 
@@ -118,8 +121,8 @@ impl OboClient {
             }
             Some(Hit::Aging(token)) => {
                 debug!(obo.cache = "aging", "downstream token");
-                if life_left(caller, now) > RENEWAL_NEEDS {
-                    self.start(exchange.key, exchange, now);
+                if life_left(caller, now) > RENEWAL_NEEDS && self.may_renew(&exchange, now) {
+                    drop(self.start(exchange.key, exchange, now));
                 }
                 return Ok(token);
             }
@@ -215,6 +218,13 @@ impl OboClient {
             challenge: challenge.map(str::to_owned),
             scopes,
         }
+    }
+
+    /// Whether a renewal may be tried now: nothing speaks against an exchange, and none was tried a moment ago. The token in
+    /// hand is good meanwhile.
+    fn may_renew(&self, exchange: &Exchange, now: Moment) -> bool {
+        let refused = self.refusals.remembered(&[exchange.key, exchange.user, EVERYBODY], now).is_some();
+        !refused && self.refusals.first_within(challenge_key(&exchange.key, "renewal"), RENEWAL_SPACING, now)
     }
 
     /// The result of the exchange under `flight`, joined or started, unless something already says that it is of no use.

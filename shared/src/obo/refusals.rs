@@ -55,6 +55,17 @@ impl Refusals {
         })
     }
 
+    /// Whether this is the first time within `spacing` that this is asked for `key`. It counts as asked.
+    pub(super) fn first_within(&self, key: CacheKey, spacing: Duration, now: Moment) -> bool {
+        let first = self.remembered(&[key], now).is_none();
+        if first {
+            let error =
+                OboError::Unavailable { reason: "asked a moment ago".to_owned(), retry_after: None, transient: false };
+            self.0.insert(key, Remembered { error, until: now.plus(spacing), at: now });
+        }
+        first
+    }
+
     /// Forgets what stands under the key.
     pub(super) fn forget(&self, key: &CacheKey) {
         self.0.invalidate(key);
