@@ -66,7 +66,7 @@ pub struct Config {
     pub resource_documentation: Option<String>,
     /// `AZURE_AUTHORITY_HOST`, default `https://login.microsoftonline.com`; without a trailing slash.
     pub authority: String,
-    /// `GRAPH_BASE_URL`, default `https://graph.microsoft.com`; without a trailing slash.
+    /// `GRAPH_BASE_URL`, default the Graph of the authority's cloud (`https://graph.microsoft.com`); without a trailing slash.
     pub graph_base_url: String,
     /// `ACCEPT_V1_TOKENS`, default false.
     pub accept_v1_tokens: bool,
@@ -171,7 +171,7 @@ impl Config {
         let scope_uri = settings.scope_uri(&tenant_id).unwrap_or_else(|| mcp_url.clone());
         let resource_documentation = settings.documentation_url();
         let authority = settings.service_base("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com");
-        let graph_base_url = settings.service_base("GRAPH_BASE_URL", "https://graph.microsoft.com");
+        let graph_base_url = settings.graph_base_url(&authority);
         let accept_v1_tokens = settings.boolean("ACCEPT_V1_TOKENS");
         let allowed_client_ids = settings.guid_list("ALLOWED_CLIENT_IDS");
         let allowed_origins = settings.origins();

@@ -14,6 +14,9 @@ const DEFAULT_PORT: u16 = 9000;
 /// Variables that only an Azure host sets: App Service and Functions, Container Apps, any host with managed identity.
 const AZURE_MARKERS: &[&str] = &["WEBSITE_INSTANCE_ID", "CONTAINER_APP_NAME", "IDENTITY_ENDPOINT"];
 
+/// Variables that only AWS Lambda sets.
+const LAMBDA_MARKERS: &[&str] = &["AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_NAME"];
+
 /// The ways to prove who the application is; exactly one is to be set.
 const CREDENTIALS: &[&str] = &[
     "MANAGED_IDENTITY_CLIENT_ID",
@@ -65,6 +68,10 @@ impl<'a> Settings<'a> {
 
     pub(super) fn in_azure(&self) -> bool {
         AZURE_MARKERS.iter().any(|marker| self.raw(marker).is_some())
+    }
+
+    pub(super) fn on_lambda(&self) -> bool {
+        LAMBDA_MARKERS.iter().any(|marker| self.raw(marker).is_some())
     }
 
     pub(super) fn tenant_id(&mut self) -> Option<String> {
@@ -191,6 +198,12 @@ impl<'a> Settings<'a> {
             self.fault(variable, format!("is the same GUID as CLIENT_ID; it must be the managed identity's {kind}"));
         } else if id == tenant_id {
             self.fault(variable, format!("is the same GUID as TENANT_ID; it must be the managed identity's {kind}"));
+        } else if self.on_lambda() {
+            self.fault(
+                variable,
+                "is set on AWS Lambda, where Azure's managed identities do not exist; use CLIENT_CERTIFICATE_PATH, \
+                 AZURE_FEDERATED_TOKEN_FILE with a token of another issuer, or CLIENT_SECRET",
+            );
         }
         Some(id)
     }

@@ -255,3 +255,23 @@ fn debug_output_shows_no_secret() {
     let shown = format!("{:?}", with(&[]).unwrap());
     assert!(!shown.contains("secret-value"), "{shown}");
 }
+
+#[test]
+fn graph_is_the_same_clouds_as_the_authority() {
+    let of = |authority: &str| with(&[("AZURE_AUTHORITY_HOST", authority)]).unwrap().graph_base_url;
+    assert_eq!(of("https://login.microsoftonline.us"), "https://graph.microsoft.us");
+    assert_eq!(of("https://login.partner.microsoftonline.cn/"), "https://microsoftgraph.chinacloudapi.cn");
+    assert_eq!(of("http://127.0.0.1:8400"), "https://graph.microsoft.com");
+    let us = ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us");
+    assert_eq!(faults(&[us, ("GRAPH_BASE_URL", "https://graph.microsoft.com")]), ["GRAPH_BASE_URL"]);
+    assert_eq!(faults(&[us, ("GRAPH_BASE_URL", "https://dod-graph.microsoft.us/")]), Vec::<&str>::new());
+}
+
+#[test]
+fn on_lambda_there_is_no_managed_identity_and_no_localhost() {
+    let lambda = ("AWS_LAMBDA_FUNCTION_NAME", "mcp");
+    let identity = [lambda, ("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY)];
+    assert_eq!(faults(&identity), ["MANAGED_IDENTITY_CLIENT_ID"]);
+    assert_eq!(faults(&[lambda, ("RESOURCE_SERVER_URL", "http://localhost:9000")]), ["RESOURCE_SERVER_URL"]);
+    assert_eq!(faults(&[lambda]), Vec::<&str>::new());
+}

@@ -1,5 +1,7 @@
 //! The settings that are URLs. Their text is kept as configured: `Url` would add a slash, and Entra compares bytes.
 
+use std::net::IpAddr;
+
 use url::{Host, Url};
 
 use super::parse::{Settings, list};
@@ -34,8 +36,8 @@ impl Settings<'_> {
                 "has upper-case letters in the scheme or host; write them in lower case, as clients will",
             );
         }
-        if in_azure && names_this_machine(&url) {
-            self.fault(VARIABLE, "names localhost although this is an Azure host; use the app's public URL");
+        if (in_azure || self.on_lambda()) && names_this_machine(&url) {
+            self.fault(VARIABLE, "names localhost although this is a host in the cloud; use the app's public URL");
         }
         Some(value)
     }
@@ -84,6 +86,22 @@ impl Settings<'_> {
         value
     }
 
+    /// `GRAPH_BASE_URL`, by default the Graph of the authority's cloud: the tokens of one cloud are refused by the other's
+    /// Graph (authentication-national-cloud). Hosts that are none of Microsoft's are not judged.
+    pub(super) fn graph_base_url(&mut self, authority: &str) -> String {
+        const VARIABLE: &str = "GRAPH_BASE_URL";
+        let cloud = CLOUDS.iter().find(|cloud| cloud.has(authority));
+        let default = cloud.or(CLOUDS.first()).and_then(|cloud| cloud.graph.first()).copied().unwrap_or_default();
+        let value = self.service_base(VARIABLE, default);
+        let others = CLOUDS.iter().find(|other| other.has(&value));
+        if let (Some(cloud), Some(other)) = (cloud, others)
+            && cloud != other
+        {
+            self.fault(VARIABLE, "is the Graph of another cloud than AZURE_AUTHORITY_HOST's; leave it unset");
+        }
+        value
+    }
+
     pub(super) fn origins(&mut self) -> Vec<String> {
         let Some(value) = self.text("ALLOWED_ORIGINS") else { return Vec::new() };
         let mut origins = Vec::new();
@@ -125,14 +143,43 @@ impl Settings<'_> {
     }
 }
 
+/// A cloud's addresses for sign-in and Graph; the usual one first.
+#[derive(PartialEq)]
+struct Cloud {
+    authority: &'static [&'static str],
+    graph: &'static [&'static str],
+}
+
+impl Cloud {
+    fn has(&self, url: &str) -> bool {
+        self.authority.contains(&url) || self.graph.contains(&url)
+    }
+}
+
+const CLOUDS: [Cloud; 3] = [
+    Cloud { authority: &["https://login.microsoftonline.com"], graph: &["https://graph.microsoft.com"] },
+    Cloud {
+        authority: &["https://login.microsoftonline.us"],
+        graph: &["https://graph.microsoft.us", "https://dod-graph.microsoft.us"],
+    },
+    Cloud {
+        authority: &["https://login.partner.microsoftonline.cn", "https://login.chinacloudapi.cn"],
+        graph: &["https://microsoftgraph.chinacloudapi.cn"],
+    },
+];
+
 /// Whether the URL points to the machine itself.
 fn names_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(domain)) => domain == "localhost" || domain.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
-        Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv4(address)) => is_this_machine(address.into()),
+        Some(Host::Ipv6(address)) => is_this_machine(address.to_canonical()),
         None => false,
     }
+}
+
+fn is_this_machine(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
 }
 
 /// The origin with its port spelled out: an entry without one would match any port in rmcp's check.
