@@ -5,8 +5,11 @@ pub mod cache;
 mod challenge_guard;
 pub(crate) mod claims;
 pub mod client;
-mod credential;
+pub(crate) mod credential;
 pub mod error;
 mod refusals;
 pub(crate) mod retry;
+mod throttled_users;
 mod wire;
+
+pub(crate) use refusals::is_federation;

@@ -62,5 +62,6 @@ impl Process {
     /// Starts what runs in the background. Needs a tokio runtime; waits for nothing.
     pub fn start(&'static self) {
         self.jwks.keep_fresh();
+        self.obo.keep_ready();
     }
 }

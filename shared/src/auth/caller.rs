@@ -36,6 +36,21 @@ pub enum Permissions {
 }
 
 impl Caller {
+    /// A signed-in user nobody has verified, for unit tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn imagined(oid: &str, token: &str) -> Self {
+        Self {
+            tid: "aaaabbbb-0000-cccc-1111-dddd2222eeee".to_owned(),
+            oid: oid.to_owned(),
+            permissions: Permissions::Delegated { scopes: vec!["access_as_user".to_owned()], roles: Vec::new() },
+            client: None,
+            uti: None,
+            expires_at: u64::MAX,
+            answers_challenges: false,
+            token: SecretString::from(token),
+        }
+    }
+
     /// The tenant (`tid`).
     #[must_use]
     pub fn tenant_id(&self) -> &str {

@@ -235,3 +235,72 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> CacheKey {
     key.copy_from_slice(context.finish().as_ref());
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::caller::Caller;
+
+    const LIFE: Life = Life { lifetime: Duration::from_hours(1), refresh_in: None, random: 0.5 };
+
+    fn keep(cache: &TokenCache, caller: &Caller, token_bytes: usize) -> CacheKey {
+        let assertion = caller.assertion().unwrap();
+        let key = cache_key("https://login.example/token", "client", assertion, &[]);
+        let token = AccessToken::issued(SecretString::from("x".repeat(token_bytes)), assertion, LIFE, Moment::now());
+        cache.insert(key, user_key(assertion, &[]), token);
+        key
+    }
+
+    #[test]
+    fn a_hundred_thousand_users_take_no_more_room_than_there_is() {
+        let cache = TokenCache::new();
+        for user in 0..100_000 {
+            let name = format!("user {user}");
+            keep(&cache, &Caller::imagined(&name, &name), 2_500);
+            if user % 10_000 == 0 {
+                let (entries, bytes) = cache.size();
+                assert!(entries <= MAX_ENTRIES && bytes <= MAX_BYTES, "{entries} entries, {bytes} bytes");
+            }
+        }
+        let (entries, bytes) = cache.size();
+        assert!((MAX_ENTRIES / 2..=MAX_ENTRIES).contains(&entries), "{entries} entries: the room is used");
+        assert!(bytes <= MAX_BYTES, "{bytes} bytes");
+        cache.of_user.run_pending_tasks();
+        assert!(cache.of_user.entry_count() <= MAX_ENTRIES);
+    }
+
+    #[test]
+    fn large_tokens_are_counted_by_their_bytes() {
+        let cache = TokenCache::new();
+        for user in 0..2_000 {
+            let name = format!("user {user}");
+            keep(&cache, &Caller::imagined(&name, &name), 60_000);
+        }
+        let (entries, bytes) = cache.size();
+        assert!(bytes <= MAX_BYTES && entries <= MAX_BYTES / 60_000, "{entries} entries, {bytes} bytes");
+    }
+
+    #[test]
+    fn one_user_keeps_the_newest_sixteen() {
+        let cache = TokenCache::new();
+        let sessions: Vec<Caller> =
+            (0..20).map(|session| Caller::imagined("one", &format!("token {session}"))).collect();
+        let keys: Vec<CacheKey> = sessions.iter().map(|session| keep(&cache, session, 100)).collect();
+        let kept: Vec<bool> = keys
+            .iter()
+            .zip(&sessions)
+            .map(|(key, session)| cache.hit(key, session.assertion().unwrap(), Moment::now()).is_some())
+            .collect();
+        assert_eq!(kept.iter().position(|kept| *kept), Some(4));
+        assert!(kept.iter().skip(4).all(|kept| *kept));
+    }
+
+    #[test]
+    fn a_token_of_another_user_is_not_given_out_even_under_the_same_key() {
+        let cache = TokenCache::new();
+        let (alice, bob) = (Caller::imagined("alice", "token"), Caller::imagined("bob", "token"));
+        let key = keep(&cache, &alice, 100);
+        assert!(cache.hit(&key, bob.assertion().unwrap(), Moment::now()).is_none());
+        assert!(cache.hit(&key, alice.assertion().unwrap(), Moment::now()).is_none(), "and it is gone");
+    }
+}

@@ -1,12 +1,15 @@
 //! The on-behalf-of client: cache first, then the life left in the caller's token, then one exchange for all who wait.
 
+mod probe;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::ACCEPT;
+use moka::sync::Cache;
 use reqwest::Url;
 use tokio::sync::Semaphore;
-use tracing::{Instrument as _, debug, error, info_span};
+use tracing::{Instrument as _, debug, error, info_span, warn};
 use uuid::Uuid;
 
 use super::breaker::Breaker;
@@ -17,6 +20,7 @@ use super::credential::{ClientCredential, wire_value};
 use super::error::OboError;
 use super::refusals::{Reach, Refusals, is_federation};
 use super::retry::{self, Failure};
+use super::throttled_users::ThrottledUsers;
 use super::wire::{self, TokenResponse};
 use crate::auth::caller::{Caller, UserAssertion};
 use crate::config::Config;
@@ -36,6 +40,16 @@ const CALLER_WAIT: Duration = Duration::from_secs(12);
 /// The most exchanges under way at once. More would only queue up at Entra.
 const MAX_EXCHANGES: usize = 64;
 
+/// The most exchanges of one user under way at once: one with many tokens must not take all the room.
+const MAX_EXCHANGES_OF_USER: usize = 4;
+
+/// The most users whose exchanges are counted. Where there are more, some may have more exchanges under way than that.
+const MAX_COUNTED_USERS: u64 = 10_000;
+
+/// How often the credential is looked at when nobody uses it: a managed identity's token is renewed at half its life,
+/// which is hours.
+const CREDENTIAL_WATCH: Duration = Duration::from_mins(5);
+
 /// An aging token is renewed only while the caller's own token has this much life left.
 const RENEWAL_NEEDS: Duration = Duration::from_mins(1);
 
@@ -44,6 +58,12 @@ const RENEWAL_SPACING: Duration = Duration::from_secs(30);
 
 /// What is remembered for everybody stands under this key; no exchange hashes to it.
 const EVERYBODY: CacheKey = [0; 32];
+
+/// That Entra throttles this server, and not one user, stands under this key: it says nothing about the credential.
+const THROTTLED: CacheKey = [1; 32];
+
+/// The longest time for which everybody is kept from asking because many were throttled.
+const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
 /// Exchanges verified callers' tokens for tokens of a downstream service.
 #[derive(Debug)]
@@ -58,7 +78,9 @@ pub struct OboClient {
     refusals: Refusals,
     breaker: Mutex<Breaker>,
     room: Semaphore,
+    room_of_user: Cache<CacheKey, Arc<Semaphore>>,
     guard: Mutex<ChallengeGuard>,
+    throttled_users: Mutex<ThrottledUsers>,
     flights: SingleFlight<CacheKey, Result<AccessToken, OboError>>,
     min_assertion_ttl: Duration,
 }
@@ -91,10 +113,28 @@ impl OboClient {
             refusals: Refusals::new(),
             breaker: Mutex::default(),
             room: Semaphore::new(MAX_EXCHANGES),
+            room_of_user: Cache::new(MAX_COUNTED_USERS),
             guard: Mutex::default(),
+            throttled_users: Mutex::default(),
             flights: SingleFlight::new(),
             min_assertion_ttl: config.obo_min_assertion_ttl,
         }
+    }
+
+    /// Obtains a credential that must be fetched now, and from then on before it runs out, in the background: no user
+    /// waits for it, and a set-up that does not work shows in the log at start.
+    pub fn keep_ready(&'static self) {
+        if !self.credential.is_fetched() {
+            return;
+        }
+        tokio::spawn(async move {
+            loop {
+                if let Err(cause) = self.credential.form_fields().await {
+                    error!("{cause}");
+                }
+                tokio::time::sleep(CREDENTIAL_WATCH).await;
+            }
+        });
     }
 
     /// A Graph token on the caller's behalf with these permissions (short names such as `User.Read`).
@@ -223,7 +263,7 @@ impl OboClient {
     /// Whether a renewal may be tried now: nothing speaks against an exchange, and none was tried a moment ago. The token in
     /// hand is good meanwhile.
     fn may_renew(&self, exchange: &Exchange, now: Moment) -> bool {
-        let refused = self.refusals.remembered(&[exchange.key, exchange.user, EVERYBODY], now).is_some();
+        let refused = self.refusals.remembered(&[exchange.key, exchange.user, EVERYBODY, THROTTLED], now).is_some();
         !refused && self.refusals.first_within(challenge_key(&exchange.key, "renewal"), RENEWAL_SPACING, now)
     }
 
@@ -238,13 +278,11 @@ impl OboClient {
             return Err(OboError::AssertionAboutToExpire);
         }
         if self.flights.in_flight(&flight).is_none()
-            && let Some(refusal) = self.refusals.remembered(&[flight, exchange.user, EVERYBODY], now)
+            && let Some(refusal) = self.refusals.remembered(&[flight, exchange.user, EVERYBODY, THROTTLED], now)
         {
             return Err(refusal);
         }
         let landed = self.start(flight, exchange, now).landed();
-        let lost =
-            |reason: &str| OboError::Unavailable { reason: reason.to_owned(), retry_after: None, transient: false };
         match tokio::time::timeout(CALLER_WAIT, landed).await {
             Ok(outcome) => outcome.map_err(|_| lost("the exchange broke off"))?,
             Err(_) => Err(lost("the exchange took too long")),
@@ -260,22 +298,51 @@ impl OboClient {
     ) -> crate::single_flight::Flight<Result<AccessToken, OboError>> {
         self.flights.join(flight, || {
             let work = async move {
-                let outcome = self.run(&exchange, now).await;
+                let outcome = match self.landed_meanwhile(&exchange) {
+                    Some(token) => return Ok(token),
+                    None => tokio::time::timeout(EXCHANGE, self.run(&exchange, now)).await,
+                };
+                let outcome = outcome.unwrap_or_else(|_| Err(lost("the exchange took too long")));
                 match &outcome {
                     Ok(token) => self.cache.insert(exchange.key, exchange.user, token.clone()),
-                    Err(refusal) => {
-                        let key = |reach| match reach {
-                            Reach::Exchange => flight,
-                            Reach::User => exchange.user,
-                            Reach::Everybody => EVERYBODY,
-                        };
-                        self.refusals.remember(key, refusal, Moment::now());
-                    }
+                    Err(refusal) => self.remember(&exchange, flight, refusal, Moment::now()),
                 }
                 outcome
             };
             work.instrument(info_span!("obo.acquire_token"))
         })
+    }
+
+    /// Remembers a failed exchange for whom it concerns.
+    fn remember(&self, exchange: &Exchange, flight: CacheKey, refusal: &OboError, now: Moment) {
+        let key = |reach| match reach {
+            Reach::Exchange => flight,
+            Reach::User => exchange.user,
+            Reach::Everybody => EVERYBODY,
+        };
+        self.refusals.remember(key, refusal, now);
+        if let OboError::Unavailable { retry_after: Some(after), .. } = refusal
+            && let Some(assertion) = exchange.caller.assertion()
+        {
+            let mut users = self.throttled_users.lock().unwrap_or_else(PoisonError::into_inner);
+            let many = users.are_many_with(user_key(assertion, &[]), now);
+            drop(users);
+            if many {
+                warn!("entra throttles many users at once: nobody is exchanged for a while");
+                self.refusals.remember_for(THROTTLED, refusal, (*after).min(LONGEST_THROTTLE), now);
+            }
+        }
+    }
+
+    /// The token of an exchange that ended between a caller's look into the cache and the start of the next one.
+    fn landed_meanwhile(&self, exchange: &Exchange) -> Option<AccessToken> {
+        if exchange.challenge.is_some() {
+            return None;
+        }
+        match self.cache.hit(&exchange.key, exchange.caller.assertion()?, Moment::now()) {
+            Some(Hit::Good(token)) => Some(token),
+            Some(Hit::Aging(_)) | None => None,
+        }
     }
 
     /// One exchange with its retries, within [`EXCHANGE`]; asked at all only if the endpoint is worth asking.
@@ -324,8 +391,10 @@ impl OboClient {
     /// token.
     async fn once(&self, exchange: &Exchange) -> Result<TokenResponse, OboError> {
         let assertion = assertion_of(&exchange.caller)?;
-        let closed =
-            |_| OboError::Unavailable { reason: "shutting down".to_owned(), retry_after: None, transient: false };
+        let of_user =
+            self.room_of_user.get_with(user_key(assertion, &[]), || Arc::new(Semaphore::new(MAX_EXCHANGES_OF_USER)));
+        let closed = |_| lost("shutting down");
+        let _room_of_user = of_user.acquire().await.map_err(closed)?;
         let _room = self.room.acquire().await.map_err(closed)?;
         let proof = self.credential.form_fields().await?;
         let scope = exchange.scopes.join(" ");
@@ -339,6 +408,11 @@ impl OboClient {
         form.extend(proof.iter().map(wire_value));
         let claims = claims::parameter(exchange.challenge.as_deref(), assertion.answers_challenges());
         form.extend(claims.as_deref().map(|claims| ("claims", claims)));
+        self.ask(&form).await
+    }
+
+    /// A request to the token endpoint and its answer's meaning.
+    async fn ask(&self, form: &[(&str, &str)]) -> Result<TokenResponse, OboError> {
         let url = Url::parse(&self.token_endpoint)
             .map_err(|_| OboError::Configuration { error: "token_endpoint".to_owned(), code: 0 })?;
         let request = self
@@ -347,7 +421,7 @@ impl OboClient {
             .header(ACCEPT, "application/json")
             .header("client-request-id", Uuid::new_v4().to_string())
             .header("return-client-request-id", "true")
-            .form(&form);
+            .form(form);
         wire::read(&client::send(request, TRY).await?)
     }
 
@@ -368,8 +442,8 @@ impl OboClient {
             entra.code = code,
             federation.issuer = advice.as_ref().map(|advice| advice.issuer.as_str()),
             federation.subject = advice.as_ref().map(|advice| advice.subject.as_str()),
-            federation.audience = advice.as_ref().map(|advice| advice.audience),
-            "the application does not trust this managed identity: register exactly this federated credential on it"
+            federation.audience = advice.as_ref().map(|advice| advice.audience.as_str()),
+            "the application does not trust this identity: register exactly this federated credential on it"
         );
     }
 
@@ -384,6 +458,10 @@ fn assertion_of(caller: &Caller) -> Result<UserAssertion<'_>, OboError> {
     caller
         .assertion()
         .ok_or_else(|| OboError::Configuration { error: "application_caller".to_owned(), code: 7_000_114 })
+}
+
+fn lost(reason: &str) -> OboError {
+    OboError::Unavailable { reason: reason.to_owned(), retry_after: None, transient: false }
 }
 
 fn life_left(caller: &Caller, now: Moment) -> Duration {

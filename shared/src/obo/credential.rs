@@ -1,13 +1,14 @@
 //! How this process proves to the token endpoint that it is the application.
 
 mod certificate;
+mod federation;
 mod managed_identity;
 mod token_file;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use self::certificate::Certificate;
-pub(super) use self::managed_identity::Federation;
+pub(crate) use self::federation::Federation;
 use self::managed_identity::ManagedIdentity;
 use self::token_file::TokenFile;
 use super::error::OboError;
@@ -50,6 +51,14 @@ impl ClientCredential {
         Ok(vec![("client_assertion_type", SecretString::from(ASSERTION_TYPE)), ("client_assertion", assertion)])
     }
 
+    /// Whether somebody has to be asked for the proof, so that it pays to ask ahead.
+    pub(super) fn is_fetched(&self) -> bool {
+        match self {
+            Self::ManagedIdentity(_) => true,
+            Self::Secret(_) | Self::TokenFile(_) | Self::Certificate(_) => false,
+        }
+    }
+
     /// Gives up what is cached, so that the next proof is new. Whether that can change anything.
     pub(super) fn renew(&self) -> bool {
         match self {
@@ -61,11 +70,12 @@ impl ClientCredential {
         }
     }
 
-    /// What the application must trust for a managed identity to be accepted, as far as it is known.
+    /// What the application must trust for somebody else's token to be accepted, as far as it is known.
     pub(super) fn federation(&self) -> Option<Federation> {
         match self {
             Self::ManagedIdentity(identity) => identity.federation(),
-            Self::Secret(_) | Self::TokenFile(_) | Self::Certificate(_) => None,
+            Self::TokenFile(file) => file.federation(),
+            Self::Secret(_) | Self::Certificate(_) => None,
         }
     }
 }

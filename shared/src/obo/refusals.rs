@@ -74,8 +74,13 @@ impl Refusals {
     /// Remembers a refusal under the key that its reach names, for as long as such a refusal counts.
     pub(super) fn remember(&self, key: impl FnOnce(Reach) -> CacheKey, error: &OboError, now: Moment) {
         if let Some((reach, lifetime)) = memory(error) {
-            self.0.insert(key(reach), Remembered { error: error.clone(), until: now.plus(lifetime), at: now });
+            self.remember_for(key(reach), error, lifetime, now);
         }
+    }
+
+    /// Remembers a refusal under this key for this long.
+    pub(super) fn remember_for(&self, key: CacheKey, error: &OboError, lifetime: Duration, now: Moment) {
+        self.0.insert(key, Remembered { error: error.clone(), until: now.plus(lifetime), at: now });
     }
 }
 
@@ -107,7 +112,7 @@ fn memory(error: &OboError) -> Option<(Reach, Duration)> {
 }
 
 /// Numbers for a federated assertion that the application's credentials do not match (reference-error-codes).
-pub(super) fn is_federation(code: u32) -> bool {
+pub(crate) fn is_federation(code: u32) -> bool {
     matches!(
         code,
         70021 | 7_000_272 | 700_211 | 700_212 | 700_213 | 700_214 | 7_002_137 | 7_002_138 | 700_229 | 700_024 | 700_027

@@ -11,12 +11,10 @@ use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::{ClientOptions, RetryOptions, StatusCode};
 use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use tracing::{Instrument as _, info, info_span, warn};
 
+use super::federation::Federation;
 use crate::config::UserAssignedIdentity;
 use crate::moment::Moment;
 use crate::obo::error::OboError;
@@ -35,6 +33,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long before its end a token is no longer used.
 const MARGIN: Duration = Duration::from_mins(5);
 
+/// How far apart renewals of a token that is still good are tried.
+const RENEWAL_SPACING: Duration = Duration::from_secs(30);
+
+/// How long "no such identity" is believed without asking again.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
 /// The user-assigned managed identity that the application's federated credential trusts.
 #[derive(Debug)]
 pub(in crate::obo) struct ManagedIdentity(Arc<Shared>);
@@ -46,6 +50,10 @@ struct Shared {
     /// Whether the object ID turned out to be a client ID: found once, remembered.
     is_client_id: AtomicBool,
     held: Mutex<Option<Held>>,
+    /// When a renewal was last tried.
+    renewal_tried: Mutex<Option<Moment>>,
+    /// When the host last said that it knows no such identity.
+    unknown_since: Mutex<Option<Moment>>,
     flights: SingleFlight<(), Result<SecretString, OboError>>,
 }
 
@@ -56,15 +64,6 @@ struct Held {
     since: Moment,
     life: Duration,
     federation: Option<Federation>,
-}
-
-/// What the application must trust: the federated credential to register on it, to the letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::obo) struct Federation {
-    pub(in crate::obo) issuer: String,
-    /// The managed identity's object (principal) ID.
-    pub(in crate::obo) subject: String,
-    pub(in crate::obo) audience: &'static str,
 }
 
 /// Why the host gave no token.
@@ -82,6 +81,8 @@ impl ManagedIdentity {
             audience: exchange_audience(authority),
             is_client_id: AtomicBool::new(false),
             held: Mutex::new(None),
+            renewal_tried: Mutex::new(None),
+            unknown_since: Mutex::new(None),
             flights: SingleFlight::new(),
         }))
     }
@@ -93,14 +94,27 @@ impl ManagedIdentity {
         if let Some(held) = self.held() {
             let age = now.since(held.since);
             if age + MARGIN < held.life {
-                if age * 2 > held.life {
+                if age * 2 > held.life && self.may_renew(now) {
                     drop(self.fetch());
                 }
                 return Ok(held.token);
             }
         }
+        if self.0.is_unknown(now) {
+            return Err(unknown());
+        }
         let lost = |_| OboError::Credential("the managed-identity request broke off".to_owned());
         self.fetch().landed().await.map_err(lost)?
+    }
+
+    /// Whether no renewal was tried a moment ago. It counts as tried.
+    fn may_renew(&self, now: Moment) -> bool {
+        let mut tried = self.0.renewal_tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = tried.is_none_or(|tried| now.since(tried) >= RENEWAL_SPACING);
+        if due {
+            *tried = Some(now);
+        }
+        due
     }
 
     /// Gives up the held token: Entra refused it.
@@ -145,12 +159,18 @@ impl Shared {
                 }
                 Err(Refused::Unknown) => {
                     self.is_client_id.store(false, Ordering::SeqCst);
-                    return Err(unavailable("it knows no such identity on this host; is it assigned to the app?"));
+                    *self.unknown_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Moment::now());
+                    return Err(unknown());
                 }
                 Err(Refused::Failed(_)) if tries < MOST_TRIES => tokio::time::sleep(PAUSE * tries).await,
                 Err(Refused::Failed(reason)) => return Err(unavailable(reason)),
             }
         }
+    }
+
+    fn is_unknown(&self, now: Moment) -> bool {
+        let unknown_since = self.unknown_since.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown_since.is_some_and(|since| now.since(since) < UNKNOWN_FOR)
     }
 
     fn keep(&self, held: Held) -> SecretString {
@@ -200,10 +220,14 @@ impl Shared {
                 let ends = u64::try_from(token.expires_on.unix_timestamp()).unwrap_or_default();
                 let life = Duration::from_secs(ends.saturating_sub(since.unix_seconds()));
                 let token = SecretString::from(token.token.secret());
-                Ok(Held { federation: federation_of(token.expose_secret(), self.audience), token, since, life })
+                Ok(Held { federation: Federation::of(token.expose_secret(), Some(self.audience)), token, since, life })
             }
         }
     }
+}
+
+fn unknown() -> OboError {
+    unavailable("it knows no such identity on this host; is it assigned to the app?")
 }
 
 fn unavailable(reason: &str) -> OboError {
@@ -222,18 +246,6 @@ fn is_bad_request(error: &azure_core::Error) -> bool {
         cause = current.source();
     }
     false
-}
-
-/// Reads issuer and subject of the identity's own token, to show them: nothing is decided on them.
-fn federation_of(token: &str, audience: &'static str) -> Option<Federation> {
-    #[derive(Deserialize)]
-    struct Claims {
-        iss: String,
-        sub: String,
-    }
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let Claims { iss, sub } = serde_json::from_slice(&claims).ok()?;
-    Some(Federation { issuer: iss, subject: sub, audience })
 }
 
 /// The audience a federated credential expects, by cloud (workload-identity-federation-config-app-trust-managed-identity).
@@ -256,13 +268,5 @@ mod tests {
         assert_eq!(exchange_audience("https://login.microsoftonline.com"), "api://AzureADTokenExchange");
         assert_eq!(exchange_audience("https://login.microsoftonline.us"), "api://AzureADTokenExchangeUSGov");
         assert_eq!(exchange_audience("https://login.chinacloudapi.cn"), "api://AzureADTokenExchangeChina");
-    }
-
-    #[test]
-    fn issuer_and_subject_are_read_to_be_shown() {
-        let token = format!("e30.{}.x", support::base64url(r#"{"iss":"https://i/v2.0","sub":"principal","aud":"x"}"#));
-        let federation = federation_of(&token, "api://AzureADTokenExchange").unwrap();
-        assert_eq!((federation.issuer.as_str(), federation.subject.as_str()), ("https://i/v2.0", "principal"));
-        assert_eq!(federation_of("nonsense", "x"), None);
     }
 }
