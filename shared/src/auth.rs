@@ -5,6 +5,7 @@ pub mod caller;
 pub mod challenge;
 pub mod claims;
 pub mod error;
+pub mod examine;
 pub mod jwks;
 mod jws;
 pub mod require_bearer;

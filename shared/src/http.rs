@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Url};
@@ -40,12 +40,20 @@ impl Answer {
     /// How long `Retry-After` asks to wait: seconds or a date (RFC 9110 §10.2.3), a day at most.
     pub(crate) fn retry_after(&self, now: Moment) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let seconds = text.parse().ok().or_else(|| {
-            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            Some(date.as_secs().saturating_sub(now.unix_seconds()))
-        })?;
+        let until = || Some(seconds_of(text)?.saturating_sub(now.unix_seconds()));
+        let seconds = text.parse().ok().or_else(until)?;
         Some(Duration::from_secs(seconds.min(86_400)))
     }
+
+    /// When the sender says it answered (`Date`, RFC 9110 §6.6.1), in seconds since 1970.
+    pub(crate) fn date(&self) -> Option<u64> {
+        seconds_of(self.headers.get(DATE)?.to_str().ok()?)
+    }
+}
+
+/// An HTTP date (RFC 9110 §5.6.7) in seconds since 1970.
+fn seconds_of(date: &str) -> Option<u64> {
+    Some(httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 /// Why there is no answer. Carries no URL: token endpoints and Graph paths may hold identifiers.

@@ -17,7 +17,9 @@
 
 pub mod auth;
 pub mod config;
+pub mod doctor;
 pub mod graph;
+pub mod host;
 pub mod http;
 pub mod metadata;
 pub mod moment;

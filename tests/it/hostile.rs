@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 
 use emulator::{Endpoint, User};
+use shared::auth::bearer::BearerToken;
+use shared::auth::examine::Outcome;
+use shared::moment::Moment;
 use support::vector::{KeySetVector, RequestVector, TokenVector};
 
 use crate::world::{self, World};
@@ -34,8 +37,21 @@ async fn every_token_gets_the_answer_its_row_names() {
         if reply != row.expect {
             wrong.push(format!("{}: {reply}, not {} ({})", row.name, row.expect, row.source));
         }
+        // What `doctor` says of a token must be what the server does with it.
+        if walks_through(&world, &token).await == reply.starts_with("401") {
+            wrong.push(format!("{}: {reply}, and walking its checks says otherwise", row.name));
+        }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Whether no check of the token's refuses it.
+async fn walks_through(world: &World, token: &str) -> bool {
+    let field = http::HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, field)]);
+    let Ok(token) = BearerToken::from_request(&headers, None) else { return false };
+    let rows = world.process.verifier.examine(&token, Some(&world.process.jwks), Moment::now()).await;
+    !rows.iter().any(|row| matches!(row.outcome, Outcome::Refused(_)))
 }
 
 async fn try_list_tools(world: &World, token: &str) -> Result<String, http::header::InvalidHeaderValue> {

@@ -10,12 +10,14 @@
     reason = "tests: what is not as expected must stop them, in their helpers too"
 )]
 
+mod doctor;
 mod executable;
 mod hostile;
 mod isolation;
 mod keys;
 mod logs;
 mod managed_identity;
+mod mapping;
 mod mcp;
 mod metadata;
 mod mutations;

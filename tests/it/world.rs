@@ -122,7 +122,7 @@ impl World {
     pub(crate) async fn listen(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(handler::serve::until_stopped(listener, self.app.clone(), std::future::pending()));
+        tokio::spawn(shared::host::serve::until_stopped(listener, self.app.clone(), std::future::pending()));
         address
     }
 }

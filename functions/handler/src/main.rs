@@ -1,92 +1,59 @@
-//! `handler`: reads settings, listens, serves, drains.
+//! `handler` serves; `handler doctor` and `handler explain` help to set it up.
 //!
-//! Exit codes: 0 after SIGTERM or Ctrl-C only (the Functions host does not restart after 0), 1 cannot listen or start,
-//! 2 wrong arguments, 78 settings not usable (`EX_CONFIG` of sysexits.h).
+//! Exit codes of serving: see [`shared::host`]. `doctor`: 0 nothing is wrong, 1 something is. `explain`: 1 not a known code.
+//! All: 2 wrong arguments.
 
 use std::process::ExitCode;
 
-use handler::{app, serve};
-use shared::config::{Config, ConfigError};
-use shared::process::Process;
-use shared::telemetry;
-use tokio::net::TcpListener;
-use tracing::{error, info};
-
-/// `EX_CONFIG`.
-const EXIT_CONFIG: u8 = 78;
+use handler::cli::{self, Command};
+use handler::{app, doctor, explain};
+use shared::host;
 
 /// `EX_USAGE` would be 64; 2 is what command-line tools commonly use.
 const EXIT_USAGE: u8 = 2;
 
-const HELP: &str = "\
-handler: an MCP server protected by Microsoft Entra ID
-
-Usage: handler [--help | --version]
-
-Without arguments it serves. Settings are environment variables; see the README.
-";
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => start(),
-        ["--help" | "-h"] => say(HELP),
-        ["--version" | "-V"] => say(concat!("handler ", env!("CARGO_PKG_VERSION"), "\n")),
-        _ => {
-            eprintln!("handler: unknown arguments; see handler --help");
-            ExitCode::from(EXIT_USAGE)
-        }
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Serve) => host::run(app),
+        Ok(Command::Help) => say(cli::HELP),
+        Ok(Command::Version) => say(concat!("handler ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Doctor(options)) => examine(&options),
+        Ok(Command::Explain(text)) => match explain::find(&text) {
+            Ok(explanation) => say(&explanation.to_string()),
+            Err(unknown) => {
+                eprintln!("handler: {unknown}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(cause) => misused(&cause.to_string()),
     }
 }
 
+/// Text for people or for a pipe, whose reader may have gone.
 fn say(text: &str) -> ExitCode {
-    print!("{text}");
-    ExitCode::SUCCESS
-}
-
-fn start() -> ExitCode {
-    let config = match read_settings() {
-        Ok(config) => config,
-        Err(faults) => {
-            eprintln!("handler: {faults}");
-            return ExitCode::from(EXIT_CONFIG);
-        }
-    };
-    telemetry::install(environment("RUST_LOG").as_deref(), config.debug);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(cause) => return failed(&format!("cannot start the runtime: {cause}")),
-    };
-    match runtime.block_on(run(config)) {
+    use std::io::Write as _;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => failed(&cause),
+        Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Listens before anything else: the host asks at once, and nothing here waits for the network.
-async fn run(config: Config) -> Result<(), String> {
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|cause| format!("cannot listen on {}: {cause}", config.listen))?;
-    info!(server.address = %config.listen, mcp.url = config.mcp_url.as_str(), "listening");
-    let process = Process::new(config).map_err(|cause| cause.to_string())?.install();
-    process.start();
-    serve::until_stopped(listener, app(process), serve::stop_signal()).await;
-    Ok(())
-}
-
-fn read_settings() -> Result<Config, ConfigError> {
-    Config::from_lookup(environment)
-}
-
-#[expect(clippy::disallowed_methods, reason = "main is where the environment is read")]
-fn environment(variable: &str) -> Option<String> {
-    // Bytes that are no text stay visible to the checks as replacement characters.
-    std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
-}
-
-fn failed(cause: &str) -> ExitCode {
-    error!("{cause}");
+fn misused(cause: &str) -> ExitCode {
     eprintln!("handler: {cause}");
-    ExitCode::FAILURE
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn examine(options: &cli::DoctorOptions) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => return host::failed(&format!("cannot start the runtime: {cause}")),
+    };
+    match runtime.block_on(doctor::run(options, host::environment)) {
+        Ok((report, true)) => say(&report),
+        Ok((report, false)) => {
+            say(&report);
+            ExitCode::FAILURE
+        }
+        Err(cause) => misused(&cause.to_string()),
+    }
 }

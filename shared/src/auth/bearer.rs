@@ -1,7 +1,7 @@
 //! `Authorization` header → [`BearerToken`] (RFC 6750 §2.1).
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{AuthError, TokenFault};
@@ -55,6 +55,22 @@ impl BearerToken {
         }
     }
 
+    /// A token as a person pasted it: white space round it, and perhaps `Bearer` before it.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::InvalidToken`]: not a b64token, or too long.
+    pub(crate) fn pasted(text: &str) -> Result<Self, AuthError> {
+        let text = text.trim();
+        let bare = match text.get(..7) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("Bearer ") => text.get(7..).unwrap_or_default().trim(),
+            _ => text,
+        };
+        let not_bearer = AuthError::InvalidToken(TokenFault::NotBearer);
+        let field = HeaderValue::try_from(format!("Bearer {bare}")).map_err(|_| not_bearer)?;
+        Self::from_request(&HeaderMap::from_iter([(AUTHORIZATION, field)]), None)
+    }
+
     pub(super) fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -83,7 +99,6 @@ fn query_has_token(query: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

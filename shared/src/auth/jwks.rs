@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::http::HttpClient;
 use crate::moment::Moment;
 use crate::single_flight::{Flight, SingleFlight};
-use fetch::{FetchError, KeySource};
+use fetch::{FetchError, KeySource, Survey};
 pub use key_set::VerificationKey;
 use key_set::{KeySet, Merge};
 use refresh_budget::RefreshBudget;
@@ -133,6 +133,15 @@ impl JwksCache {
             usable: keys.usable(now, self.key_ttl),
             age: keys.fetched_at().map(|fetched_at| now.since(fetched_at)),
         }
+    }
+
+    /// Asks the authority everything anew, and keeps the keys it publishes. For `handler doctor`: it spends no budget.
+    pub(crate) async fn survey(&self) -> Survey {
+        let survey = self.source.survey(Moment::now()).await;
+        if let Some(Ok(keys)) = &survey.keys {
+            self.take_in(keys.clone());
+        }
+        survey
     }
 
     /// The fetch a miss may wait for: the one in the air, or a new one that the budget pays for.

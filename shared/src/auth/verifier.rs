@@ -88,7 +88,7 @@ impl TokenVerifier {
             return Err(TokenFault::KeyBound);
         }
         let answers_challenges = claims.client_answers_challenges();
-        let client = if claims.ver == "2.0" { claims.azp } else { claims.appid };
+        let client = client_of(&claims).map(str::to_owned);
         self.check_client(client.as_deref())?;
         Ok(Caller {
             permissions: permissions(claims.scp.as_deref(), claims.roles, claims.idtyp.as_deref())?,
@@ -105,28 +105,37 @@ impl TokenVerifier {
     /// Issuer, tenant, version and audience, bound together: Entra signs all tenants' tokens with the same keys, so these
     /// are what keeps other tenants' users out (access-tokens, "Validate the issuer").
     fn check_origin(&self, claims: &AccessTokenClaims) -> Result<(), TokenFault> {
-        let expected_version = if claims.iss == self.issuer {
-            "2.0"
-        } else if self.v1_issuer.as_deref() == Some(&claims.iss) {
-            "1.0"
-        } else {
-            return Err(if claims.ver == "1.0" { TokenFault::Version } else { TokenFault::Issuer });
-        };
-        if claims.tid != self.tenant_id {
-            return Err(TokenFault::Tenant);
-        }
-        if claims.ver != expected_version {
-            return Err(TokenFault::Version);
-        }
-        let audience_fits = match expected_version {
-            "2.0" => claims.aud == self.client_id,
-            // v1.0: the client id or an Application ID URI, with or without a trailing slash.
-            _ => claims.aud == self.client_id || without_slash(&claims.aud) == without_slash(&self.audience),
-        };
-        if audience_fits { Ok(()) } else { Err(TokenFault::Audience) }
+        let version = self.check_issuer(claims)?;
+        self.check_tenant(claims)?;
+        check_version(claims, version)?;
+        self.check_audience(claims, version)
     }
 
-    fn check_client(&self, client: Option<&str>) -> Result<(), TokenFault> {
+    /// The version whose issuer this is.
+    pub(super) fn check_issuer(&self, claims: &AccessTokenClaims) -> Result<Version, TokenFault> {
+        if claims.iss == self.issuer {
+            Ok(Version::V2)
+        } else if self.v1_issuer.as_deref() == Some(&claims.iss) {
+            Ok(Version::V1)
+        } else {
+            Err(if claims.ver == Version::V1.as_str() { TokenFault::Version } else { TokenFault::Issuer })
+        }
+    }
+
+    pub(super) fn check_tenant(&self, claims: &AccessTokenClaims) -> Result<(), TokenFault> {
+        if claims.tid == self.tenant_id { Ok(()) } else { Err(TokenFault::Tenant) }
+    }
+
+    pub(super) fn check_audience(&self, claims: &AccessTokenClaims, version: Version) -> Result<(), TokenFault> {
+        let fits = match version {
+            Version::V2 => claims.aud == self.client_id,
+            // The client id or an Application ID URI, with or without a trailing slash.
+            Version::V1 => claims.aud == self.client_id || without_slash(&claims.aud) == without_slash(&self.audience),
+        };
+        if fits { Ok(()) } else { Err(TokenFault::Audience) }
+    }
+
+    pub(super) fn check_client(&self, client: Option<&str>) -> Result<(), TokenFault> {
         let allowed = self.allowed_client_ids.is_empty()
             || client.is_some_and(|client| self.allowed_client_ids.iter().any(|allowed| allowed == client));
         if allowed { Ok(()) } else { Err(TokenFault::Client) }
@@ -138,13 +147,40 @@ impl TokenVerifier {
         let Ok(claims) = serde_json::from_str::<AccessTokenClaims>(&unverified.unverified_claims) else { return false };
         self.check_origin(&claims).is_ok()
             && check_times(&claims, now).is_ok()
-            && claims.exp + LEEWAY > now.unix_seconds()
-            && claims.nbf <= now.unix_seconds() + LEEWAY
+            && !is_over(&claims, now)
+            && has_begun(&claims, now)
     }
 }
 
+/// The version of an access token: the resource's own choice (access-tokens, "Token formats").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// As `ver` spells it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "1.0",
+            Self::V2 => "2.0",
+        }
+    }
+}
+
+/// `ver` must say what the issuer says.
+pub(super) fn check_version(claims: &AccessTokenClaims, version: Version) -> Result<(), TokenFault> {
+    if claims.ver == version.as_str() { Ok(()) } else { Err(TokenFault::Version) }
+}
+
+/// The client application: v1.0 tokens name it otherwise.
+pub(super) fn client_of(claims: &AccessTokenClaims) -> Option<&str> {
+    if claims.ver == Version::V2.as_str() { claims.azp.as_deref() } else { claims.appid.as_deref() }
+}
+
 /// What jsonwebtoken leaves open about times: it checks `exp` and `nbf` against the clock.
-fn check_times(claims: &AccessTokenClaims, now: Moment) -> Result<(), TokenFault> {
+pub(super) fn check_times(claims: &AccessTokenClaims, now: Moment) -> Result<(), TokenFault> {
     if claims.iat > now.unix_seconds() + LEEWAY {
         return Err(TokenFault::Times("issued in the future"));
     }
@@ -160,7 +196,11 @@ fn check_times(claims: &AccessTokenClaims, now: Moment) -> Result<(), TokenFault
 
 /// The token's permissions, or none at all: an ID token, or an application that nobody gave a role. Entra issues app-only
 /// tokens to any application of the tenant, so "neither" must be refused (access-tokens, "Validate permissions").
-fn permissions(scp: Option<&str>, roles: Option<Vec<String>>, idtyp: Option<&str>) -> Result<Permissions, TokenFault> {
+pub(super) fn permissions(
+    scp: Option<&str>,
+    roles: Option<Vec<String>>,
+    idtyp: Option<&str>,
+) -> Result<Permissions, TokenFault> {
     // RFC 6749 §3.3: scopes are separated by U+0020, nothing else. Agent tokens carry "/" for "none".
     let scopes: Vec<String> =
         scp.unwrap_or_default().split(' ').filter(|scope| !matches!(*scope, "" | "/")).map(str::to_owned).collect();
@@ -171,6 +211,16 @@ fn permissions(scp: Option<&str>, roles: Option<Vec<String>>, idtyp: Option<&str
         None | Some("user" | "app") => Err(TokenFault::NoPermissions),
         Some(_) => Err(TokenFault::Claims),
     }
+}
+
+/// `exp`, as jsonwebtoken reads it.
+pub(super) fn is_over(claims: &AccessTokenClaims, now: Moment) -> bool {
+    claims.exp.saturating_add(LEEWAY) < now.unix_seconds()
+}
+
+/// `nbf`, as jsonwebtoken reads it.
+pub(super) fn has_begun(claims: &AccessTokenClaims, now: Moment) -> bool {
+    claims.nbf <= now.unix_seconds() + LEEWAY
 }
 
 fn without_slash(text: &str) -> &str {

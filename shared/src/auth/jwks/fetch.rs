@@ -49,11 +49,31 @@ pub(crate) enum FetchError {
     KeySet(#[from] KeySetError),
 }
 
-/// The members of the discovery document that are used (`OpenID` Connect Discovery §3).
+/// What the authority says about itself, for `handler doctor`.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) discovery: Result<Discovered, FetchError>,
+    /// The keys, once the discovery document says where they are.
+    pub(crate) keys: Option<Result<Vec<VerificationKey>, FetchError>>,
+}
+
+/// What a good discovery document and its answer tell.
+#[derive(Debug)]
+pub(crate) struct Discovered {
+    keys_url: Url,
+    /// The host of this cloud's Graph (`msgraph_host`).
+    pub(crate) graph_host: Option<String>,
+    /// By how many seconds our clock is ahead of the authority's.
+    pub(crate) clock_ahead: Option<i64>,
+}
+
+/// The members of the discovery document that are used (`OpenID` Connect Discovery §3; `msgraph_host` is Entra's own).
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
     jwks_uri: String,
+    #[serde(default)]
+    msgraph_host: Option<String>,
 }
 
 impl KeySource {
@@ -78,7 +98,7 @@ impl KeySource {
     pub(crate) async fn fetch(&self, now: Moment) -> Result<Vec<VerificationKey>, FetchError> {
         let url = match self.known_keys_url(now) {
             Some(url) => url,
-            None => self.discover(now).await?,
+            None => self.discover(now).await?.keys_url,
         };
         let keys = self.keys_at(url).await;
         if keys.is_err() {
@@ -86,6 +106,16 @@ impl KeySource {
             *self.keys_url.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         keys
+    }
+
+    /// Asks the authority everything anew and tells each answer apart.
+    pub(crate) async fn survey(&self, now: Moment) -> Survey {
+        let discovery = self.discover(now).await;
+        let keys = match &discovery {
+            Ok(discovered) => Some(self.keys_at(discovered.keys_url.clone()).await),
+            Err(_) => None,
+        };
+        Survey { discovery, keys }
     }
 
     async fn keys_at(&self, url: Url) -> Result<Vec<VerificationKey>, FetchError> {
@@ -98,7 +128,7 @@ impl KeySource {
         known.as_ref().filter(|(_, read_at)| now.since(*read_at) < DISCOVERY_TTL).map(|(url, _)| url.clone())
     }
 
-    async fn discover(&self, now: Moment) -> Result<Url, FetchError> {
+    async fn discover(&self, now: Moment) -> Result<Discovered, FetchError> {
         let discovery_url = Url::parse(&self.discovery_url).map_err(|_| FetchError::Discovery)?;
         let answer = self.get("discovery document", discovery_url).await?;
         let discovery: Discovery = serde_json::from_slice(&answer.body).map_err(|_| FetchError::Discovery)?;
@@ -111,7 +141,9 @@ impl KeySource {
             return Err(FetchError::KeysElsewhere);
         }
         *self.keys_url.lock().unwrap_or_else(PoisonError::into_inner) = Some((keys_url.clone(), now));
-        Ok(keys_url)
+        let theirs = answer.date().and_then(|theirs| i64::try_from(theirs).ok());
+        let ours = i64::try_from(now.unix_seconds()).unwrap_or(i64::MAX);
+        Ok(Discovered { keys_url, graph_host: discovery.msgraph_host, clock_ahead: theirs.map(|theirs| ours - theirs) })
     }
 
     async fn get(&self, document: &'static str, url: Url) -> Result<Answer, FetchError> {

@@ -25,6 +25,7 @@ const EXPONENT: &[u8] = &[1, 0, 1];
 const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A public RSA key that may verify this tenant's tokens.
+#[derive(Clone)]
 pub struct VerificationKey {
     kid: Box<str>,
     modulus: Box<[u8]>,

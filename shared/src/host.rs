@@ -1,0 +1,91 @@
+//! What every executable does round its routes: read settings, listen, serve, drain. `main` of each is one call.
+//!
+//! Exit codes of serving: 0 after SIGTERM or Ctrl-C only (the Functions host does not restart after 0), 1 cannot listen or
+//! start, 78 settings not usable (`EX_CONFIG` of sysexits.h).
+
+pub mod serve;
+
+use std::process::ExitCode;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::process::Process;
+use crate::telemetry;
+
+/// `EX_CONFIG`.
+const EXIT_CONFIG: u8 = 78;
+
+/// These routes, `GET /`, and a guard round all of them.
+///
+/// The Functions host asks `GET /` every 25 ms until anything answers, and later as a ping. A panic outside of a tool fails
+/// its request; the process lives on.
+pub fn complete(routes: Router) -> Router {
+    routes.route("/", get(async || StatusCode::NO_CONTENT)).layer(CatchPanicLayer::custom(|_| panicked()))
+}
+
+fn panicked() -> Response<Body> {
+    error!("a request panicked");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// Serves what `app` makes until told to stop. The whole `main` of an executable.
+pub fn run(app: impl FnOnce(&'static Process) -> Router) -> ExitCode {
+    let (config, runtime) = match prepare() {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    match runtime.block_on(listen_and_serve(config, app)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => failed(&cause),
+    }
+}
+
+/// Settings, logs and a runtime; or the exit code, with the reason told.
+///
+/// # Errors
+///
+/// [`ExitCode`] 78 where settings are not usable, 1 where the runtime cannot start.
+pub fn prepare() -> Result<(Config, Runtime), ExitCode> {
+    let config = Config::from_lookup(environment).map_err(|faults| {
+        eprintln!("handler: {faults}");
+        ExitCode::from(EXIT_CONFIG)
+    })?;
+    telemetry::install(environment("RUST_LOG").as_deref(), config.debug);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map(|runtime| (config, runtime)).map_err(|cause| failed(&format!("cannot start the runtime: {cause}")))
+}
+
+/// Listens before anything else: the host asks at once, and nothing here waits for the network.
+async fn listen_and_serve(config: Config, app: impl FnOnce(&'static Process) -> Router) -> Result<(), String> {
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|cause| format!("cannot listen on {}: {cause}", config.listen))?;
+    info!(server.address = %config.listen, mcp.url = config.mcp_url.as_str(), "listening");
+    let process = Process::new(config).map_err(|cause| cause.to_string())?.install();
+    process.start();
+    serve::until_stopped(listener, app(process), serve::stop_signal()).await;
+    Ok(())
+}
+
+/// An environment variable. Bytes that are no text stay visible to the checks as replacement characters.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+pub fn environment(variable: &str) -> Option<String> {
+    std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Says why the process ends.
+pub fn failed(cause: &str) -> ExitCode {
+    error!("{cause}");
+    eprintln!("handler: {cause}");
+    ExitCode::FAILURE
+}
