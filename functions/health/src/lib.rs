@@ -1,4 +1,4 @@
-//! Health: `GET /`, `/health`, `/health/live` answer at once and from nothing; `/health/ready` says what is missing.
+//! Health: `/health`, `/health/live` answer at once and from nothing; `/health/ready` says what is missing.
 //! Anonymous, so it never shows a secret, and it never calls Graph.
 
 use axum::response::{IntoResponse, Response};
@@ -12,8 +12,6 @@ use shared::process::Process;
 /// The health routes.
 pub fn router(process: &'static Process) -> Router {
     Router::new()
-        // The Functions host asks this every 25 ms until anything answers, and later as a ping.
-        .route("/", get(async || StatusCode::NO_CONTENT))
         .route("/health", get(live))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
