@@ -40,12 +40,6 @@ pub const GET_MY_PROFILE: ToolSpec = ToolSpec {
 /// Every tool this server has, in the order of `tools/list`.
 pub const TOOLS: &[ToolSpec] = &[GET_MY_PROFILE, WHOAMI];
 
-/// The tool of that name.
-#[must_use]
-pub fn find(name: &str) -> Option<&'static ToolSpec> {
-    TOOLS.iter().find(|tool| tool.name == name)
-}
-
 /// The short names of the scopes a client should ask for at first, as one consent: the one to connect with and those of
 /// the read-only tools (MCP 2026-07-28, Authorization, "Scope Selection Strategy": the minimal set).
 #[must_use]

@@ -14,16 +14,29 @@ use tokio::task::JoinHandle;
 
 use crate::world::{self, Reply};
 
-/// The executable, built as the tests themselves were.
+/// The executables that ship.
+const EXECUTABLES: [&str; 5] = ["handler", "bootstrap", "mcp-handler", "well-known-handler", "health-handler"];
+
+/// The one executable of a Function App.
 pub(crate) fn handler() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(build).clone()
+    executable("handler")
 }
 
+/// An executable of ours, built as the tests themselves were.
+pub(crate) fn executable(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    assert!(EXECUTABLES.contains(&name), "{name}");
+    FOLDER.get_or_init(build).join(name)
+}
+
+/// Builds all; the folder they are in.
 fn build() -> PathBuf {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--workspace", "--bin", "handler"]);
+    command.args(["build", "--quiet", "--workspace"]);
+    for name in EXECUTABLES {
+        command.args(["--bin", name]);
+    }
     let release = !cfg!(debug_assertions);
     if release {
         command.arg("--release");
@@ -32,7 +45,7 @@ fn build() -> PathBuf {
     assert!(status.success(), "cargo build");
     // The test's own executable is in <target>/<profile>/deps.
     let here = std::env::current_exe().unwrap();
-    here.parent().and_then(|deps| deps.parent()).unwrap().join("handler")
+    here.parent().and_then(|deps| deps.parent()).unwrap().to_owned()
 }
 
 /// A running executable; killed when dropped.
@@ -44,10 +57,14 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    pub(crate) async fn start(mut settings: HashMap<String, String>) -> Self {
+    pub(crate) async fn start(settings: HashMap<String, String>) -> Self {
+        Self::start_executable(handler(), settings).await
+    }
+
+    pub(crate) async fn start_executable(executable: PathBuf, mut settings: HashMap<String, String>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         settings.insert("PORT".to_owned(), port.to_string());
-        let mut command = tokio::process::Command::new(handler());
+        let mut command = tokio::process::Command::new(executable);
         command.env_clear().envs(settings).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         // Read all the time: a full pipe would hold the handler up.

@@ -13,8 +13,10 @@
 mod doctor;
 mod executable;
 mod hostile;
+mod hosting;
 mod isolation;
 mod keys;
+mod lambda;
 mod logs;
 mod managed_identity;
 mod mapping;

@@ -13,6 +13,7 @@ handler: an MCP server protected by Microsoft Entra ID
 Usage: handler                       serve; settings are environment variables, see the README
        handler doctor [options]      prove the settings, one line each with the fix; exit 1 if any is wrong
        handler explain <code>        what one of Entra's AADSTS codes means here, and what mends it
+       handler health                ask a running handler on this machine whether it lives; exit 1 if not
        handler --help | --version
 
 Options of doctor:
@@ -35,6 +36,8 @@ pub enum Command {
     Version,
     /// `doctor`.
     Doctor(DoctorOptions),
+    /// `health`.
+    Health,
     /// `explain`, with all that follows it.
     Explain(String),
 }
@@ -89,6 +92,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
         Arg::Short('V') | Arg::Long("version") => Command::Version,
         Arg::Value(word) if word == "doctor" => return doctor(&mut parser),
         Arg::Value(word) if word == "explain" => return explain(&mut parser),
+        Arg::Value(word) if word == "health" => Command::Health,
         other => return Err(other.unexpected().into()),
     };
     match parser.next()? {
@@ -149,6 +153,7 @@ mod tests {
         assert_eq!(command(""), Ok(Command::Serve));
         assert_eq!(command("-h"), Ok(Command::Help));
         assert_eq!(command("--version"), Ok(Command::Version));
+        assert_eq!(command("health"), Ok(Command::Health));
     }
 
     #[test]

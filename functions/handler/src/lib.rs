@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod doctor;
 pub mod explain;
+pub mod health_check;
 
 use axum::Router;
 use shared::host;

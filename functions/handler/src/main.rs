@@ -1,12 +1,12 @@
-//! `handler` serves; `handler doctor` and `handler explain` help to set it up.
+//! `handler` serves; `handler doctor`, `handler explain` and `handler health` help to set it up and to watch it.
 //!
-//! Exit codes of serving: see [`shared::host`]. `doctor`: 0 nothing is wrong, 1 something is. `explain`: 1 not a known code.
-//! All: 2 wrong arguments.
+//! Exit codes of serving: see [`shared::host`]. `doctor`: 1 where something is wrong. `explain`: 1 where the code is not known.
+//! `health`: 1 where nothing lives. All: 2 for wrong arguments.
 
 use std::process::ExitCode;
 
 use handler::cli::{self, Command};
-use handler::{app, doctor, explain};
+use handler::{app, doctor, explain, health_check};
 use shared::host;
 
 /// `EX_USAGE` would be 64; 2 is what command-line tools commonly use.
@@ -18,12 +18,13 @@ fn main() -> ExitCode {
         Ok(Command::Help) => say(cli::HELP),
         Ok(Command::Version) => say(concat!("handler ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Doctor(options)) => examine(&options),
+        Ok(Command::Health) => match health_check::ask(host::environment("PORT").as_deref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(cause) => failed(&cause.to_string()),
+        },
         Ok(Command::Explain(text)) => match explain::find(&text) {
             Ok(explanation) => say(&explanation.to_string()),
-            Err(unknown) => {
-                eprintln!("handler: {unknown}");
-                ExitCode::FAILURE
-            }
+            Err(unknown) => failed(&unknown.to_string()),
         },
         Err(cause) => misused(&cause.to_string()),
     }
@@ -38,6 +39,11 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
+fn failed(cause: &str) -> ExitCode {
+    eprintln!("handler: {cause}");
+    ExitCode::FAILURE
+}
+
 fn misused(cause: &str) -> ExitCode {
     eprintln!("handler: {cause}");
     ExitCode::from(EXIT_USAGE)
@@ -46,7 +52,7 @@ fn misused(cause: &str) -> ExitCode {
 fn examine(options: &cli::DoctorOptions) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(cause) => return host::failed(&format!("cannot start the runtime: {cause}")),
+        Err(cause) => return failed(&format!("cannot start the runtime: {cause}")),
     };
     match runtime.block_on(doctor::run(options, host::environment)) {
         Ok((report, true)) => say(&report),

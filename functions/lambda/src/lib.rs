@@ -1,21 +1,30 @@
 //! The same routes on AWS Lambda: Function URL, API Gateway (REST and HTTP APIs), Application Load Balancer.
 
+use std::process::ExitCode;
+
 use axum::Router;
 use http::Uri;
 use http::uri::PathAndQuery;
 use lambda_http::request::RequestContext;
-use lambda_http::{Error, Request, RequestExt as _};
+use lambda_http::{Request, RequestExt as _};
+use shared::host;
+use shared::process::Process;
+use tokio::runtime::Runtime;
 use tower::ServiceBuilder;
 
-/// Serves `app` until the runtime ends the process. Answers stream where the front does: a Function URL in the invoke mode
-/// `RESPONSE_STREAM`.
-///
-/// # Errors
-///
-/// Where the Runtime API cannot be reached or gives no event.
-pub async fn serve(app: Router) -> Result<(), Error> {
-    let service = ServiceBuilder::new().map_request(without_stage).service(app);
-    lambda_http::run_with_streaming_response(service).await
+/// Serves what `app` makes until the runtime ends the process. Answers stream where the front does: a Function URL in the
+/// invoke mode `RESPONSE_STREAM`. The rest of an executable's `main`, after [`host::prepare`].
+pub fn run(process: &'static Process, runtime: &Runtime, app: impl FnOnce(&'static Process) -> Router) -> ExitCode {
+    let served = runtime.block_on(async {
+        // In the background: Lambda freezes the process between events, and a stale key set catches up by itself.
+        process.start();
+        let service = ServiceBuilder::new().map_request(without_stage).service(app(process));
+        lambda_http::run_with_streaming_response(service).await
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => host::failed(&cause.to_string()),
+    }
 }
 
 /// API Gateway puts the stage's name before the path, which would be another route (and another resource: RFC 9728 §3).

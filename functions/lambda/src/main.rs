@@ -10,17 +10,8 @@ fn main() -> ExitCode {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    let process = match Process::new(config) {
-        Ok(process) => process.install(),
-        Err(cause) => return host::failed(&cause.to_string()),
-    };
-    let served = runtime.block_on(async {
-        // In the background: Lambda freezes the process between events, and a stale key set catches up by itself.
-        process.start();
-        lambda::serve(handler::app(process)).await
-    });
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
+    match Process::new(config) {
+        Ok(process) => lambda::run(process.install(), &runtime, handler::app),
         Err(cause) => host::failed(&cause.to_string()),
     }
 }

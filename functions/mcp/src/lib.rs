@@ -21,14 +21,19 @@ use shared::config::Config;
 use shared::metadata::MCP_PATH;
 use shared::process::Process;
 
-use server::McpServer;
-
 /// Keeps a long answer alive through the Functions host (240 s idle) and Azure's front end (230 s).
 const SSE_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The MCP route.
+pub use server::{ExtraTool, McpServer};
+
+/// The MCP route with our tools.
 pub fn router(process: &'static Process) -> Router {
-    let server = Arc::new(McpServer::new(process));
+    router_with(process, Vec::new())
+}
+
+/// The MCP route with our tools and these.
+pub fn router_with(process: &'static Process, extra: Vec<ExtraTool>) -> Router {
+    let server = Arc::new(McpServer::new(process, extra));
     let service = StreamableHttpService::new(
         move || Ok(Arc::clone(&server)),
         Arc::new(NeverSessionManager::default()),

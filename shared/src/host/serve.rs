@@ -1,13 +1,19 @@
 //! Accepting connections, and draining them when told to stop.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
 /// How long a client may take to send a request's head.
@@ -15,6 +21,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests in flight may go on after the signal to stop: less than the 30 s that container hosts give.
 const DRAIN: Duration = Duration::from_secs(25);
+
+/// How long a connection without a request yet may still send its first one after the signal to stop.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// The largest request head: a token with 200 groups has 11 KiB, and a token may have 32.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -24,9 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stop` is ready, then lets requests in flight finish.
 pub async fn until_stopped(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
-    let graceful = GracefulShutdown::new();
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let connections = Connections::new(app);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -34,27 +41,70 @@ pub async fn until_stopped(listener: TcpListener, app: Router, stop: impl Future
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                // Answers are small and complete: waiting to fill a segment only delays them.
-                drop(stream.set_nodelay(true));
-                let service = TowerToHyperService::new(app.clone());
-                let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
-                tokio::spawn(async move {
-                    if let Err(cause) = connection.await {
-                        debug!("a connection ended early: {cause}");
-                    }
-                });
-            }
+            Ok((stream, _)) => connections.serve(stream),
             Err(cause) => {
                 warn!("cannot accept a connection: {cause}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // Who has connected but was not accepted yet would be reset when the listener goes: they are in flight, too.
+    while let Poll::Ready(Ok((stream, _))) = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await {
+        connections.serve(stream);
+    }
     drop(listener);
     info!("stopping: requests in flight may finish");
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    connections.stopping.cancel();
+    connections.tasks.close();
+    if tokio::time::timeout(DRAIN, connections.tasks.wait()).await.is_err() {
         warn!("stopping: some requests did not finish within {DRAIN:?}");
+    }
+}
+
+/// How a connection is served, and who is connected.
+struct Connections {
+    app: Router,
+    builder: http1::Builder,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Connections {
+    fn new(app: Router) -> Self {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+        Self { app, builder, tasks: TaskTracker::new(), stopping: CancellationToken::new() }
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        // Answers are small and complete: waiting to fill a segment only delays them.
+        drop(stream.set_nodelay(true));
+        let begun = CancellationToken::new();
+        let first = begun.clone();
+        let app = self.app.clone().map_request(move |request: Request<Incoming>| {
+            first.cancel();
+            request
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let told = async {
+                stopping.cancelled().await;
+                // hyper closes a connection on which nothing was read yet, even if the request is already on its way.
+                drop(tokio::time::timeout(FIRST_REQUEST, begun.cancelled()).await);
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = told => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(cause) = ended {
+                debug!("a connection ended early: {cause}");
+            }
+        });
     }
 }
 
