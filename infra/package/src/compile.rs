@@ -86,19 +86,15 @@ pub enum CompileError {
 ///
 /// [`CompileError`], naming what to install.
 pub fn plan(architecture: Architecture, tools: &Tools, target_dir: &Path) -> Result<Plan, CompileError> {
-    let (triple, wanted, zigbuild) = match (tools, &tools.zigbuild) {
-        (Tools { musl_std: true, .. }, zigbuild) => {
-            let triple = format!("{architecture}-unknown-linux-musl");
-            (triple.clone(), triple, zigbuild.as_ref())
-        }
-        (Tools { gnu_std: false, .. }, _) => return Err(CompileError::NoStandardLibrary(architecture)),
-        (_, None) => return Err(CompileError::NoLinker(architecture)),
-        (_, Some(zigbuild)) => {
-            let triple = format!("{architecture}-unknown-linux-gnu");
-            (triple.clone(), format!("{triple}.{NEWEST_GLIBC}"), Some(zigbuild))
-        }
+    let libc = match (tools.musl_std, tools.gnu_std, &tools.zigbuild) {
+        (true, _, _) => "musl",
+        (false, false, _) => return Err(CompileError::NoStandardLibrary(architecture)),
+        (false, true, None) => return Err(CompileError::NoLinker(architecture)),
+        (false, true, Some(_)) => "gnu",
     };
-    let (program, verb) = match zigbuild {
+    let triple = format!("{architecture}-unknown-linux-{libc}");
+    let wanted = if tools.musl_std { triple.clone() } else { format!("{triple}.{NEWEST_GLIBC}") };
+    let (program, verb) = match &tools.zigbuild {
         Some(zigbuild) => (zigbuild.program.clone(), "zigbuild"),
         // aws-lc then needs musl-gcc, and says so.
         None => (PathBuf::from("cargo"), "build"),
@@ -106,7 +102,7 @@ pub fn plan(architecture: Architecture, tools: &Tools, target_dir: &Path) -> Res
     let mut arguments: Vec<String> =
         [verb, "--release", "--locked", "--package", EXECUTABLE, "--bin", EXECUTABLE].map(str::to_owned).to_vec();
     arguments.extend(["--target".to_owned(), wanted, "--target-dir".to_owned(), target_dir.display().to_string()]);
-    let environment = match zigbuild {
+    let environment = match &tools.zigbuild {
         Some(Zigbuild { zig: Zig::Python(python), .. }) => vec![(PYTHON, python.clone().into_os_string())],
         _ => Vec::new(),
     };
@@ -118,7 +114,8 @@ pub fn find_tools(root: &Path, architecture: Architecture, lookup: impl Fn(&str)
     let tools = root.join("target/tools");
     let mut folders = vec![tools.join("bin"), tools.join("zig/bin")];
     folders.extend(lookup("PATH").iter().flat_map(std::env::split_paths));
-    let program = folders.iter().map(|folder| folder.join("cargo-zigbuild")).find(|program| program.is_file());
+    let name = format!("cargo-zigbuild{}", std::env::consts::EXE_SUFFIX);
+    let program = folders.iter().map(|folder| folder.join(name.as_str())).find(|program| program.is_file());
     let pythons = lookup(PYTHON).map(PathBuf::from).into_iter().chain([tools.join("zig/bin/python"), "python3".into()]);
     let zig = || {
         pythons

@@ -1,14 +1,18 @@
-//! What an ELF executable asks of the machine it starts on.
+//! What an ELF executable asks of the machine it starts on, and whether the Functions image has that.
 //!
 //! Azure's image for Flex Consumption is not documented; published Functions images are Debian 11 and 12. The older has glibc
-//! 2.31, so that is the most an executable may ask for. Static glibc is refused: such binaries have crashed there
-//! (Azure/Azure-Functions#2643), since glibc loads parts of itself at run time whatever was linked.
+//! 2.31, so that is the most an executable may ask for. Static glibc is refused: a program linked so
+//! has crashed on Flex Consumption (Azure/Azure-Functions#2643).
 
 use std::fmt;
 
-use object::elf::{self, FileHeader64, Machine};
-use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _, SectionTable};
-use object::{Endianness, FileKind, StringTable};
+use object::elf::{self, Machine};
+
+pub use self::glibc::GlibcVersion;
+pub use self::read::inspect;
+
+mod glibc;
+mod read;
 
 /// What [`inspect`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,40 +79,6 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// A version of glibc, as symbols carry it: `GLIBC_2.31` or `GLIBC_2.2.5`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GlibcVersion {
-    major: u16,
-    minor: u16,
-    patch: u16,
-}
-
-impl GlibcVersion {
-    /// `major.minor`.
-    #[must_use]
-    pub const fn new(major: u16, minor: u16) -> Self {
-        Self { major, minor, patch: 0 }
-    }
-
-    /// The version in `GLIBC_2.2.5`; none for `GLIBC_PRIVATE`, `GLIBC_ABI_DT_RELR` and the like.
-    fn of_symbol(name: &str) -> Option<Self> {
-        let mut numbers = name.strip_prefix(SYMBOL_PREFIX)?.split('.').map(|number| number.parse().ok());
-        let version =
-            Self { major: numbers.next()??, minor: numbers.next()??, patch: numbers.next().unwrap_or(Some(0))? };
-        numbers.next().is_none().then_some(version)
-    }
-}
-
-impl fmt::Display for GlibcVersion {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}.{}", self.major, self.minor)?;
-        if self.patch > 0 {
-            write!(out, ".{}", self.patch)?;
-        }
-        Ok(())
-    }
-}
-
 impl fmt::Display for Linkage {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -133,8 +103,6 @@ const LIBRARIES: [&str; 8] = [
     "libpthread.so.0",
     "librt.so.1",
 ];
-
-const SYMBOL_PREFIX: &str = "GLIBC_";
 
 /// Why an executable cannot go into the package.
 #[derive(Debug, thiserror::Error)]
@@ -206,81 +174,6 @@ pub fn check(file: &[u8], wanted: Architecture, allowed: GlibcVersion) -> Result
         }
     }
     Ok(executable)
-}
-
-/// What this executable asks of the machine it starts on.
-///
-/// # Errors
-///
-/// [`ExecutableError`], if it is none or asks for what has no number.
-pub fn inspect(file: &[u8]) -> Result<Executable, ExecutableError> {
-    if !matches!(FileKind::parse(file), Ok(FileKind::Elf64)) {
-        return Err(ExecutableError::NotElf64);
-    }
-    let header = FileHeader64::<Endianness>::parse(file)?;
-    let elf = Elf { file, header, endian: header.endian()?, sections: header.sections(header.endian()?, file)? };
-    if ![elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(elf.endian)) {
-        return Err(ExecutableError::NotExecutable);
-    }
-    let machine = header.e_machine(elf.endian);
-    let architecture = Architecture::of(machine).ok_or(ExecutableError::UnknownArchitecture(machine.0))?;
-    Ok(Executable { architecture, linkage: elf.linkage()? })
-}
-
-/// An ELF file with its tables found.
-struct Elf<'file> {
-    file: &'file [u8],
-    header: &'file FileHeader64<Endianness>,
-    endian: Endianness,
-    sections: SectionTable<'file, FileHeader64<Endianness>>,
-}
-
-impl<'file> Elf<'file> {
-    /// The segments decide, not the sections: they are what the kernel and the loader read.
-    fn linkage(&self) -> Result<Linkage, ExecutableError> {
-        let segments = self.header.program_headers(self.endian, self.file)?;
-        if segments.iter().any(|segment| segment.p_type(self.endian) == elf::PT_INTERP) {
-            let newest = self.newest_glibc()?.ok_or(ExecutableError::NotGlibc)?;
-            return Ok(Linkage::Glibc { newest, libraries: self.libraries()? });
-        }
-        for segment in segments {
-            let Some(mut notes) = segment.notes(self.endian, self.file)? else { continue };
-            while let Some(note) = notes.next()? {
-                // glibc's start code carries this note; musl's does not.
-                if note.name() == elf::ELF_NOTE_GNU && note.n_type(self.endian) == elf::NT_GNU_ABI_TAG {
-                    return Ok(Linkage::StaticGlibc);
-                }
-            }
-        }
-        Ok(Linkage::Static)
-    }
-
-    fn newest_glibc(&self) -> Result<Option<GlibcVersion>, ExecutableError> {
-        let Some((needs, link)) = self.sections.gnu_verneed(self.endian, self.file)? else { return Ok(None) };
-        let names = self.sections.strings(self.endian, self.file, link)?;
-        let mut newest = None;
-        for need in needs {
-            for version in need?.1 {
-                let name = text(version?.name(self.endian, names)?);
-                if name.starts_with(SYMBOL_PREFIX) {
-                    let version = GlibcVersion::of_symbol(&name).ok_or(ExecutableError::UnknownVersion(name))?;
-                    newest = newest.max(Some(version));
-                }
-            }
-        }
-        Ok(newest)
-    }
-
-    fn libraries(&self) -> Result<Vec<String>, ExecutableError> {
-        let Some((entries, link)) = self.sections.dynamic(self.endian, self.file)? else { return Ok(Vec::new()) };
-        let names: StringTable<'file> = self.sections.strings(self.endian, self.file, link)?;
-        let needed = entries.iter().filter(|entry| entry.tag(self.endian) == elf::DT_NEEDED);
-        needed.map(|entry| Ok(text(entry.string(self.endian, names)?))).collect()
-    }
-}
-
-fn text(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
 }
 
 #[cfg(test)]

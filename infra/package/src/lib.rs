@@ -2,6 +2,7 @@
 //!
 //! | Module | Job | Touches |
 //! |---|---|---|
+//! | [`cli`] | the command line | nothing |
 //! | [`executable`] | what an ELF file asks of the machine it starts on, and whether the Functions image has that | nothing |
 //! | [`host_json`] | whether the host would start our executable | nothing |
 //! | [`archive`] | the zip: entries, modes, order, times; same input, same bytes | nothing |
@@ -12,6 +13,7 @@
 //! `main` joins them. Nothing is written before every check has passed.
 
 pub mod archive;
+pub mod cli;
 pub mod compile;
 pub mod executable;
 pub mod host_json;

@@ -6,35 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lexopt::{Arg, Parser, ValueExt as _};
 use package_function::archive::Contents;
-use package_function::executable::{self, Architecture, NEWEST_GLIBC};
+use package_function::cli::{self, Command, Options};
+use package_function::executable::{self, NEWEST_GLIBC};
 use package_function::{compile, host_json, prove, stage};
 
-const HELP: &str = "\
-Builds the Function App's package: target/package/function.zip, and the same files in target/package/stage.
-
-Usage: cargo package-function [--target x86_64|aarch64] [--out DIR] [--prove]
-
-  --target  the machine it is for; Flex Consumption is x86_64, the default
-  --out     where to write, instead of target/package
-  --prove   start the package as the Functions host would, and ask it
-";
-
-/// What is asked for.
-struct Options {
-    architecture: Architecture,
-    out: PathBuf,
-    prove: bool,
-}
-
 fn main() -> ExitCode {
-    match parse(Parser::from_env()) {
-        Ok(None) => {
-            print!("{HELP}");
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => {
+            print!("{}", cli::HELP);
             ExitCode::SUCCESS
         }
-        Ok(Some(options)) => match package(&options) {
+        Ok(Command::Package(options)) => match package(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(cause) => failed(cause.as_ref()),
         },
@@ -45,28 +28,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// None: help is asked for.
-fn parse(mut parser: Parser) -> Result<Option<Options>, lexopt::Error> {
-    let mut options = Options { architecture: Architecture::X86_64, out: root().join("target/package"), prove: false };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Long("target") => {
-                let name = parser.value()?.string()?;
-                options.architecture = Architecture::named(&name)
-                    .ok_or_else(|| format!("--target {name:?}: must be x86_64 or aarch64"))?;
-            }
-            Arg::Long("out") => options.out = parser.value()?.into(),
-            Arg::Long("prove") => options.prove = true,
-            Arg::Short('h') | Arg::Long("help") => return Ok(None),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(options))
-}
-
 fn package(options: &Options) -> Result<(), Box<dyn Error>> {
     let root = root();
-    let host_json = fs::read(root.join("host.json"))?;
+    let host_json = read(&root.join("host.json"))?;
     host_json::check(&host_json)?;
 
     let target_dir = root.join("target");
@@ -74,9 +38,10 @@ fn package(options: &Options) -> Result<(), Box<dyn Error>> {
     let plan = compile::plan(options.architecture, &tools, &target_dir)?;
     compile::run(&plan, &root, &cargo_home())?;
 
-    let handler = fs::read(target_dir.join(&plan.executable))?;
+    let handler = read(&target_dir.join(&plan.executable))?;
     let found = executable::check(&handler, options.architecture, NEWEST_GLIBC)?;
-    let package = stage::write(&options.out, Contents { host_json: &host_json, handler: &handler })?;
+    let out = options.out.clone().unwrap_or_else(|| target_dir.join("package"));
+    let package = stage::write(&out, Contents { host_json: &host_json, handler: &handler })?;
     println!("handler  {} bytes, {}, {}", handler.len(), found.architecture, found.linkage);
     println!("stage    {}", package.stage.display());
     println!("package  {}, {} bytes", package.zip.display(), package.zip_size);
@@ -85,6 +50,10 @@ fn package(options: &Options) -> Result<(), Box<dyn Error>> {
         println!("proved   starts from a read-only folder and answers GET / with 204");
     }
     Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|cause| format!("cannot read {}: {cause}", path.display()))
 }
 
 /// The workspace: cargo runs this program where it was compiled.

@@ -73,3 +73,27 @@ fn the_image_is_built_with_the_pinned_toolchain() {
     assert!(dockerfile.contains(&format!("FROM rust:{channel}-slim-bookworm ")));
     assert!(dockerfile.contains(&format!("RUSTUP_TOOLCHAIN={channel}\n")));
 }
+
+/// cargo reads every member's manifest, whichever it builds.
+#[test]
+fn the_images_build_sees_every_member_of_the_workspace() {
+    let manifest = file("Cargo.toml");
+    let members = manifest.lines().skip_while(|line| *line != "members = [").skip(1).take_while(|line| *line != "]");
+    let ignore = file(".dockerignore");
+    let allowed: Vec<&str> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let mut count = 0;
+    for member in members {
+        let folder = member.trim().trim_matches([',', '"']).split('/').next().unwrap();
+        assert!(allowed.contains(&folder), ".dockerignore hides {member}");
+        count += 1;
+    }
+    assert!(count > 5, "only {count} members found");
+}
+
+#[test]
+fn the_images_build_sees_no_secrets() {
+    let ignore = file(".dockerignore");
+    let mut rules = ignore.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(rules.next(), Some("*"), "everything is hidden that is not named");
+    assert_eq!(rules.next_back(), Some("**/local.settings.json"));
+}
