@@ -29,6 +29,7 @@ mod clock;
 mod control;
 mod counters;
 mod credentials;
+mod crowd;
 mod discovery;
 mod errors;
 mod faults;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::crowd;
 use crate::errors::EntraError;
 
 /// The directory (tenant) id; the only tenant that exists here.
@@ -53,10 +54,12 @@ pub enum User {
     Bob,
     /// Never gets `MCP.Tools` before an administrator grants it, and has not consented to Graph.
     Carol,
+    /// One of a crowd, by number: may do what Alice may. Not on the sign-in page.
+    Member(u32),
 }
 
 impl User {
-    /// Everybody.
+    /// Everybody with a name of their own.
     pub const ALL: [Self; 3] = [Self::Alice, Self::Bob, Self::Carol];
 
     /// The display name.
@@ -66,6 +69,7 @@ impl User {
             Self::Alice => "Alice Example",
             Self::Bob => "Bob Example",
             Self::Carol => "Carol Example",
+            Self::Member(number) => crowd::member(number).name,
         }
     }
 
@@ -76,6 +80,7 @@ impl User {
             Self::Alice => "Alice",
             Self::Bob => "Bob",
             Self::Carol => "Carol",
+            Self::Member(_) => "Member",
         }
     }
 
@@ -86,6 +91,7 @@ impl User {
             Self::Alice => "alice@contoso.example",
             Self::Bob => "bob@contoso.example",
             Self::Carol => "carol@contoso.example",
+            Self::Member(number) => crowd::member(number).upn,
         }
     }
 
@@ -96,6 +102,7 @@ impl User {
             Self::Alice => "aaaaaaaa-0000-1111-2222-bbbbbbbbbbbb",
             Self::Bob => "bbbbbbbb-1111-2222-3333-cccccccccccc",
             Self::Carol => "cccccccc-2222-3333-4444-dddddddddddd",
+            Self::Member(number) => crowd::member(number).oid,
         }
     }
 
@@ -106,6 +113,7 @@ impl User {
             Self::Alice => "Platform Engineer",
             Self::Bob => "Data Analyst",
             Self::Carol => "Contractor",
+            Self::Member(_) => "Member of Staff",
         }
     }
 
@@ -116,19 +124,22 @@ impl User {
             Self::Alice => "Has consented to everything: may connect, use the tools, and reach Graph.",
             Self::Bob => "Leaves MCP.Tools unticked the first time: connects, then has to step up for the tools.",
             Self::Carol => "May connect only: MCP.Tools and Graph wait for an administrator's consent.",
+            Self::Member(_) => "One of many: may do what Alice may.",
         }
     }
 
     /// The person with this user principal name, in any case.
     #[must_use]
     pub fn with_upn(upn: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|user| user.upn().eq_ignore_ascii_case(upn))
+        let member = crowd::number_of_upn(upn).map(Self::Member);
+        Self::ALL.into_iter().chain(member).find(|user| user.upn().eq_ignore_ascii_case(upn))
     }
 
     /// The person with this object id.
     #[must_use]
     pub fn with_oid(oid: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|user| user.oid() == oid)
+        let member = crowd::number_of_oid(oid).map(Self::Member);
+        Self::ALL.into_iter().chain(member).find(|user| user.oid() == oid)
     }
 }
 
@@ -180,6 +191,11 @@ impl Directory {
             Resource::Api => &API_SCOPES,
             Resource::Graph => &GRAPH_SCOPES,
         };
+        if let User::Member(_) = user {
+            // As Alice: to all that exists of ours, and to what the tools ask of Graph.
+            let consented = |scope: &&&str| resource == Resource::Api || **scope == "User.Read";
+            return exposed.iter().filter(consented).map(|scope| (*scope).to_owned()).collect();
+        }
         self.granted
             .iter()
             .filter(|(who, scope)| *who == user && exposed.contains(&scope.as_str()))
@@ -200,7 +216,7 @@ impl Directory {
         if !asked.is_empty() && ticked.is_empty() && asked.is_disjoint(&before) {
             return Err(match user {
                 User::Carol => EntraError::admin_consent_required(),
-                User::Alice | User::Bob => EntraError::consent_declined(),
+                User::Alice | User::Bob | User::Member(_) => EntraError::consent_declined(),
             });
         }
         self.granted.extend(ticked.into_iter().map(|scope| (user, scope)));
@@ -210,7 +226,7 @@ impl Directory {
     fn ticks(&mut self, user: User, scope: &str) -> bool {
         match (user, scope) {
             (User::Bob, MCP_TOOLS) => std::mem::replace(&mut self.bob_was_asked, true),
-            (User::Alice | User::Bob, _) | (User::Carol, ACCESS_AS_USER) => true,
+            (User::Alice | User::Bob | User::Member(_), _) | (User::Carol, ACCESS_AS_USER) => true,
             (User::Carol, _) => false,
         }
     }
@@ -231,6 +247,19 @@ mod tests {
         assert_eq!(first, names(&[MCP_TOOLS]));
         let second = directory.ask(User::Alice, Resource::Api, &names(&[ACCESS_AS_USER])).unwrap();
         assert_eq!(second, names(&API_SCOPES));
+    }
+
+    #[test]
+    fn a_member_of_the_crowd_is_found_by_either_name_and_has_consented() {
+        let member = User::Member(42);
+        assert_eq!(member.oid(), "dddddddd-3333-4444-5555-000000000042");
+        assert_eq!(User::with_oid(member.oid()), Some(member));
+        assert_eq!(User::with_upn("MEMBER42@contoso.example"), Some(member));
+        assert_eq!(User::with_upn("member42@fabrikam.example"), None);
+        assert_eq!(User::with_oid("dddddddd-3333-4444-5555-42"), None);
+        let directory = Directory::new();
+        assert_eq!(directory.granted(member, Resource::Api), names(&API_SCOPES));
+        assert_eq!(directory.granted(member, Resource::Graph), names(&["User.Read"]));
     }
 
     #[test]
