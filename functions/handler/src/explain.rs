@@ -79,7 +79,7 @@ fn leading_number(text: &str) -> Option<u32> {
 }
 
 impl fmt::Display for Explanation {
-    /// Lines of at most [`WIDTH`] columns, each ended.
+    /// Lines of at most 100 columns, each ended.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         wrap(out, "", "", &format!("AADSTS{}: {}", self.code, self.title))?;
         writeln!(out)?;
