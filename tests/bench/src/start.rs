@@ -1,0 +1,43 @@
+//! From spawn to the first answers: what a new instance costs its first caller.
+
+use std::time::Duration;
+
+use emulator::{Emulator, User};
+
+use crate::connection::call;
+use crate::handler::{self, Handler};
+
+const RUNS: usize = 31;
+
+pub(crate) async fn measure() {
+    let executable = handler::build();
+    let emulator = Emulator::start().await;
+    let whoami = call(&emulator.token(User::Alice).build(), "whoami");
+    let probe = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    let (mut first, mut authenticated, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let handler = Handler::spawn(&executable, &emulator);
+        first.push(handler.until(probe, 204).await);
+        let handler = Handler::spawn(&executable, &emulator);
+        authenticated.push(handler.until(&whoami, 200).await);
+        memory.push(handler.memory("VmRSS"));
+    }
+    memory.sort_by(f64::total_cmp);
+    let size = std::fs::metadata(&executable).map_or(0, |metadata| metadata.len());
+    println!("{RUNS} starts of the release handler on this machine");
+    println!("  spawn to the first answer on /           {}", spread(first));
+    println!("  spawn to the first authenticated whoami  {}", spread(authenticated));
+    println!("  resident memory after it                 {:.1} MiB", memory[RUNS / 2]);
+    println!("  executable                               {:.1} MiB", mebibytes(size));
+}
+
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let milliseconds = |at: usize| times[at].as_secs_f64() * 1000.0;
+    format!("{:.1} ms median, {:.1} to {:.1}", milliseconds(RUNS / 2), milliseconds(0), milliseconds(RUNS - 1))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
