@@ -5,6 +5,7 @@ use std::time::Duration;
 use emulator::{Endpoint, EntraError, Fault, User};
 use futures::future::join_all;
 use serde_json::{Value, json};
+use shared::moment::Moment;
 
 use crate::world::{Reply, World, check};
 
@@ -65,6 +66,24 @@ async fn a_token_about_to_expire_is_served_from_the_cache_and_starts_no_exchange
     check(&lenient.call_tool(&token, TOOL).await, "200");
     check(&lenient.call_tool(&token, TOOL).await, "200");
     assert_eq!(lenient.emulator.counters().token_obo, 1);
+}
+
+#[tokio::test]
+async fn what_was_exchanged_in_time_is_served_when_there_is_too_little_life_for_a_new_exchange() {
+    let world = World::start().await;
+    let began = Moment::now();
+    let token = world.emulator.token(User::Alice).times(60, 302).build();
+    check(&world.call_tool(&token, TOOL).await, "200");
+    // Two seconds above the five minutes that a new exchange needs, until they are over.
+    while Moment::now().since(began) < Duration::from_secs(3) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    check(&world.call_tool(&token, TOOL).await, "200");
+    assert_eq!(world.emulator.counters().token_obo, 1);
+    // Graph throws the downstream token away: a new one would be needed, so the client must refresh its own first.
+    world.emulator.revoke_downstream_tokens();
+    check(&world.call_tool(&token, TOOL).await, "401 invalid_token");
+    assert_eq!(world.emulator.counters().token_obo, 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::Check;
+use crate::auth::examine::shown;
 use crate::config::Config;
 use crate::http::{self as client, HttpClient, HttpError, Limits};
 use crate::process::Process;
@@ -76,7 +77,7 @@ fn cloud(graph_base_url: &str, graph_host: &str) -> Option<Check> {
     }
     Some(Check::warning(
         "cloud",
-        format!("the authority's Graph is {}, GRAPH_BASE_URL names {ours}", super::token::shown(graph_host)),
+        format!("the authority's Graph is {}, GRAPH_BASE_URL names {ours}", shown(graph_host)),
         "use the Graph of the same cloud: tokens of one are refused by the other",
     ))
 }

@@ -1,6 +1,7 @@
 //! The credential: obtained as the server obtains it, then shown to Entra without a user.
 
 use super::Check;
+use crate::auth::examine::shown;
 use crate::config::CredentialConfig;
 use crate::obo::credential::Federation;
 use crate::obo::error::OboError;
@@ -46,7 +47,7 @@ fn how_to_obtain(credential: &CredentialConfig) -> &'static str {
 /// What the federated credential must say, and whether this identity can have one.
 fn identity(process: &Process, federation: &Federation) -> Check {
     const NAME: &str = "identity";
-    let Federation { issuer, subject, audience, .. } = federation;
+    let [issuer, subject, audience] = said_by(federation);
     let detail = format!("issuer {issuer}, subject {subject}, audience {audience}");
     let elsewhere = federation.tenant_id.as_ref().is_some_and(|tenant| *tenant != process.config.tenant_id);
     if elsewhere {
@@ -59,6 +60,11 @@ fn identity(process: &Process, federation: &Federation) -> Check {
         return Check::error(NAME, format!("{detail}; it is system-assigned"), fix);
     }
     Check::ok(NAME, detail)
+}
+
+/// Issuer, subject and audience, fit for a terminal and for a shell's single quotes: they come from a token.
+fn said_by(federation: &Federation) -> [String; 3] {
+    [&federation.issuer, &federation.subject, &federation.audience].map(|text| shown(text).replace('\'', "?"))
 }
 
 /// What Entra's refusal of the credential means.
@@ -82,7 +88,7 @@ fn refused(process: &Process, cause: &OboError, federation: Option<&Federation>)
 
 /// The command that registers exactly what this identity's token says.
 fn register(client_id: &str, federation: &Federation) -> String {
-    let Federation { issuer, subject, audience, .. } = federation;
+    let [issuer, subject, audience] = said_by(federation);
     let parameters = serde_json::json!({
         "name": "mcp-server", "issuer": issuer, "subject": subject, "audiences": [audience],
     });

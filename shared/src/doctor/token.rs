@@ -14,8 +14,6 @@ use crate::obo::error::OboError;
 use crate::process::Process;
 use crate::tool::TOOLS;
 
-pub(super) use crate::auth::examine::shown;
-
 pub(super) async fn look(process: &'static Process, pasted: &SecretString, options: &Options) -> Vec<Check> {
     let token = match BearerToken::pasted(pasted.expose_secret()) {
         Ok(token) => token,
