@@ -3,6 +3,7 @@
 //! Exit codes of serving: 0 after SIGTERM or Ctrl-C only (the Functions host does not restart after 0), 1 cannot listen or
 //! start, 78 settings not usable (`EX_CONFIG` of sysexits.h).
 
+mod paced;
 pub mod serve;
 
 use std::process::ExitCode;

@@ -8,16 +8,19 @@ use axum::Router;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+use super::paced::{Paced, Phase};
+
+/// How long a connection may wait for its next request. Longer than proxies keep theirs (60 to 90 s): who closes first must
+/// be the one who sends, or a request meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_mins(2);
 
 /// How long requests in flight may go on after the signal to stop: less than the 30 s that container hosts give.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -72,20 +75,28 @@ struct Connections {
 impl Connections {
     fn new(app: Router) -> Self {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+        builder.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD_BYTES);
         Self { app, builder, tasks: TaskTracker::new(), stopping: CancellationToken::new() }
     }
 
     fn serve(&self, stream: TcpStream) {
         // Answers are small and complete: waiting to fill a segment only delays them.
         drop(stream.set_nodelay(true));
+        let phase = Phase::default();
         let begun = CancellationToken::new();
-        let first = begun.clone();
-        let app = self.app.clone().map_request(move |request: Request<Incoming>| {
+        let stream = TokioIo::new(Paced::new(stream, phase.clone()));
+        let (app, first) = (self.app.clone(), begun.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            phase.serving();
             first.cancel();
-            request
+            let (served, phase) = (app.clone().oneshot(request), phase.clone());
+            async move {
+                let answer = served.await;
+                phase.waiting();
+                answer
+            }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let connection = self.builder.serve_connection(stream, service);
         let stopping = self.stopping.clone();
         self.tasks.spawn(async move {
             let mut connection = std::pin::pin!(connection);
