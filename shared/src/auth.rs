@@ -8,5 +8,6 @@ pub mod error;
 pub mod examine;
 pub mod jwks;
 mod jws;
+pub mod limits;
 pub mod require_bearer;
 pub mod verifier;

@@ -8,6 +8,7 @@ mod url_settings;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ pub const VARIABLES: &[&str] = &[
     "JWKS_REFRESH_INTERVAL",
     "JWKS_KEY_TTL",
     "OBO_MIN_ASSERTION_TTL",
+    "MAX_CONNECTIONS",
+    "MAX_REQUESTS_IN_FLIGHT",
+    "MAX_REQUESTS_PER_SECOND",
+    "MAX_CALLER_REQUESTS_PER_MINUTE",
     "HOST",
     "PORT",
     "SERVER_NAME",
@@ -80,12 +85,28 @@ pub struct Config {
     pub jwks_key_ttl: Duration,
     /// `OBO_MIN_ASSERTION_TTL`, default 5 minutes: the life a caller's token must have left for a *new* exchange.
     pub obo_min_assertion_ttl: Duration,
+    /// How much is taken on at once and from one caller.
+    pub limits: Limits,
     /// `HOST` and `PORT`, or what the Functions host says: where to listen.
     pub listen: SocketAddr,
     /// `SERVER_NAME`: shown to clients.
     pub server_name: String,
     /// `DEBUG`: readable logs instead of JSON lines.
     pub debug: bool,
+}
+
+/// How much one process takes on. All per instance: instances do not know of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `MAX_CONNECTIONS`, default 10,000: what comes beyond gets 503 and is closed.
+    pub connections: usize,
+    /// `MAX_REQUESTS_IN_FLIGHT`, default 512: calls of `/mcp` under way at once; what comes beyond gets 503 at once.
+    pub requests_in_flight: usize,
+    /// `MAX_REQUESTS_PER_SECOND`, default 20,000: calls of `/mcp` from everybody, counted before any token is looked at.
+    pub requests_per_second: NonZeroU32,
+    /// `MAX_CALLER_REQUESTS_PER_MINUTE`, default 12,000: calls of one verified caller. Far more than people and agents
+    /// need: it stops a client that runs wild.
+    pub caller_requests_per_minute: NonZeroU32,
 }
 
 /// How the process proves itself at the token endpoint.
@@ -182,6 +203,7 @@ impl Config {
                 .fault("JWKS_KEY_TTL", "is shorter than JWKS_REFRESH_INTERVAL: keys would expire before each refresh");
         }
         let obo_min_assertion_ttl = settings.seconds("OBO_MIN_ASSERTION_TTL", 300, 0..=3_600);
+        let limits = settings.limits();
         let listen = settings.listen();
         let server_name = settings.server_name();
         let debug = settings.boolean("DEBUG");
@@ -206,6 +228,7 @@ impl Config {
             jwks_refresh_interval,
             jwks_key_ttl,
             obo_min_assertion_ttl,
+            limits,
             listen,
             server_name,
             debug,

@@ -73,7 +73,7 @@ async fn listen_and_serve(config: Config, app: impl FnOnce(&'static Process) -> 
     info!(server.address = %config.listen, mcp.url = config.mcp_url.as_str(), "listening");
     let process = Process::new(config).map_err(|cause| cause.to_string())?.install();
     process.start();
-    serve::until_stopped(listener, app(process), serve::stop_signal()).await;
+    serve::until_stopped(listener, app(process), process.config.limits.connections, serve::stop_signal()).await;
     Ok(())
 }
 

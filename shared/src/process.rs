@@ -4,6 +4,7 @@ use once_cell::sync::OnceCell;
 
 use crate::auth::challenge::Challenges;
 use crate::auth::jwks::JwksCache;
+use crate::auth::limits::Limits;
 use crate::auth::verifier::TokenVerifier;
 use crate::config::Config;
 use crate::graph::GraphClient;
@@ -22,6 +23,8 @@ pub struct Process {
     pub jwks: JwksCache,
     /// Decides about tokens.
     pub verifier: TokenVerifier,
+    /// How much is taken on.
+    pub limits: Limits,
     /// Builds refusals.
     pub challenges: Challenges,
     /// Tokens for Graph on a user's behalf.
@@ -41,6 +44,7 @@ impl Process {
         Ok(Self {
             jwks: JwksCache::new(&config, http.clone()),
             verifier: TokenVerifier::new(&config),
+            limits: Limits::new(config.limits),
             challenges: Challenges::new(&config),
             obo: OboClient::new(&config, http.clone()),
             graph: GraphClient::new(&config, http),
@@ -63,5 +67,6 @@ impl Process {
     pub fn start(&'static self) {
         self.jwks.keep_fresh();
         self.obo.keep_ready();
+        self.limits.keep_small();
     }
 }

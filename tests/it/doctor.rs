@@ -44,7 +44,12 @@ impl Clinic {
         let settings = settings(&server);
         let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let process = Process::new(world::config(&emulator.base_url(), &settings)).unwrap().leaked();
-        tokio::spawn(shared::host::serve::until_stopped(listener, handler::app(process), std::future::pending()));
+        tokio::spawn(shared::host::serve::until_stopped(
+            listener,
+            handler::app(process),
+            1_000,
+            std::future::pending(),
+        ));
         Self { emulator, server }
     }
 
@@ -52,7 +57,7 @@ impl Clinic {
     async fn behind(front: Router) -> Self {
         let emulator = Emulator::start().await;
         let (listener, server) = listener().await;
-        tokio::spawn(shared::host::serve::until_stopped(listener, front, std::future::pending()));
+        tokio::spawn(shared::host::serve::until_stopped(listener, front, 1_000, std::future::pending()));
         Self { emulator, server }
     }
 

@@ -105,7 +105,7 @@ async fn serve(api: Api) -> SocketAddr {
         .with_state(api);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(shared::host::serve::until_stopped(listener, router, std::future::pending()));
+    tokio::spawn(shared::host::serve::until_stopped(listener, router, 1_000, std::future::pending()));
     address
 }
 

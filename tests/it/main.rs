@@ -18,6 +18,7 @@ mod hosting;
 mod isolation;
 mod keys;
 mod lambda;
+mod limits;
 mod logs;
 mod managed_identity;
 mod mapping;

@@ -3,6 +3,8 @@
 //! RFC 6750 §3 for the form, RFC 9728 §5.1 for `resource_metadata`, MCP 2026-07-28 Authorization for when which is sent,
 //! Microsoft's claims-challenge page for `insufficient_claims`.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -51,17 +53,18 @@ impl Challenges {
             AuthError::InteractionRequired { .. } => (StatusCode::UNAUTHORIZED, Some("insufficient_claims")),
             AuthError::InsufficientScope { .. } => (StatusCode::FORBIDDEN, Some("insufficient_scope")),
             // Ours to mend: a 401 would make clients throw good tokens away.
-            AuthError::KeysUnavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, None),
+            AuthError::KeysUnavailable { .. } | AuthError::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, None),
+            // RFC 6585 §4. No challenge: another token would change nothing.
+            AuthError::TooManyRequests(..) => (StatusCode::TOO_MANY_REQUESTS, None),
         };
         let description = description(refusal);
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("WWW-Authenticate"));
-        if let AuthError::KeysUnavailable { retry_after } = refusal {
-            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
-        } else {
-            headers.insert(WWW_AUTHENTICATE, self.header(refusal, code, description));
-        }
+        match retry_after(refusal) {
+            Some(wait) => headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))),
+            None => headers.insert(WWW_AUTHENTICATE, self.header(refusal, code, description)),
+        };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = RefusalBody { error: code.unwrap_or(default_code(status)), error_description: description };
         (status, headers, serde_json::to_vec(&body).unwrap_or_default()).into_response()
@@ -94,6 +97,19 @@ impl Challenges {
     }
 }
 
+/// When to come back, where a token has nothing to do with the refusal.
+fn retry_after(refusal: &AuthError) -> Option<Duration> {
+    match refusal {
+        AuthError::KeysUnavailable { retry_after } | AuthError::TooManyRequests(_, retry_after) => Some(*retry_after),
+        AuthError::Overloaded => Some(Duration::from_secs(1)),
+        AuthError::MissingToken
+        | AuthError::AmbiguousCredentials(_)
+        | AuthError::InvalidToken(_)
+        | AuthError::InsufficientScope { .. }
+        | AuthError::InteractionRequired { .. } => None,
+    }
+}
+
 /// One public sentence per class: what exactly is wrong stays in the log, or it would help whoever forges tokens.
 fn description(refusal: &AuthError) -> &'static str {
     match refusal {
@@ -105,13 +121,19 @@ fn description(refusal: &AuthError) -> &'static str {
         AuthError::InvalidToken(_) => "The token is not valid for this resource.",
         AuthError::InsufficientScope { .. } => "The token lacks a permission that this operation needs.",
         AuthError::InteractionRequired { .. } => "The organization asks for another sign-in step.",
+        AuthError::TooManyRequests(..) => "Too many requests; slow down.",
+        AuthError::Overloaded => "This server is busy; try again shortly.",
         AuthError::KeysUnavailable { .. } => "Tokens cannot be checked at the moment; try again shortly.",
     }
 }
 
 /// What the body names as the error where the challenge must not name one.
 fn default_code(status: StatusCode) -> &'static str {
-    if status == StatusCode::SERVICE_UNAVAILABLE { "temporarily_unavailable" } else { "unauthorized" }
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => "temporarily_unavailable",
+        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+        _ => "unauthorized",
+    }
 }
 
 /// A `Bearer` challenge under construction: parameters as quoted strings (RFC 9110 §5.6.4, §11.6.1).

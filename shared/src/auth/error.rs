@@ -27,6 +27,12 @@ pub enum AuthError {
         /// The claims request, as the JSON text that Entra sent.
         claims: String,
     },
+    /// This caller, or all callers together, send more than is taken on.
+    #[error("too many requests: {0}")]
+    TooManyRequests(&'static str, Duration),
+    /// As much is under way as this process takes on.
+    #[error("too many requests under way")]
+    Overloaded,
     /// There is no signing key to check with: ours to mend, not the caller's.
     #[error("no signing keys are at hand")]
     KeysUnavailable {

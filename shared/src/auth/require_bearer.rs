@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::AUTHORIZATION;
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use super::bearer::BearerToken;
 use super::caller::Caller;
@@ -34,11 +34,18 @@ impl RefusalSlot {
 
 /// Lets a request pass with its [`Caller`], or refuses it.
 pub async fn require_bearer(State(process): State<&'static Process>, mut request: Request, next: Next) -> Response {
+    let place = match process.limits.enter() {
+        Ok(place) => place,
+        Err(refusal) => return refused(process, &refusal),
+    };
     let token = BearerToken::from_request(request.headers(), request.uri().query());
     let caller = match authenticate(process, token).instrument(info_span!("auth.verify")).await {
         Ok(caller) => caller,
         Err(refusal) => return refused(process, &refusal),
     };
+    if let Err(refusal) = process.limits.admit(&caller) {
+        return refused(process, &refusal);
+    }
     request.headers_mut().remove(AUTHORIZATION);
     let slot = RefusalSlot::default();
     request.extensions_mut().insert(Arc::new(caller));
@@ -46,7 +53,7 @@ pub async fn require_bearer(State(process): State<&'static Process>, mut request
     let response = next.run(request).await;
     match slot.taken() {
         Some(refusal) => refused(process, refusal),
-        None => response,
+        None => place.until_sent(response),
     }
 }
 
@@ -57,7 +64,10 @@ async fn authenticate(process: &'static Process, token: Result<BearerToken, Auth
 /// Logs a refusal once, where it becomes a response.
 fn refused(process: &Process, refusal: &AuthError) -> Response {
     match refusal {
-        AuthError::MissingToken => tracing::debug!("refused: {refusal}"),
+        // One line for each of a flood would be a second flood.
+        AuthError::MissingToken | AuthError::Overloaded | AuthError::TooManyRequests(..) => {
+            debug!("refused: {refusal}");
+        }
         AuthError::KeysUnavailable { .. } => warn!("refused: {refusal}"),
         _ => info!("refused: {refusal}"),
     }

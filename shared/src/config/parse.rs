@@ -1,12 +1,13 @@
 //! Reading one variable after the other and collecting every fault on the way.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{ConfigError, CredentialConfig, Fault, UserAssignedIdentity, VARIABLES};
+use super::{ConfigError, CredentialConfig, Fault, Limits, UserAssignedIdentity, VARIABLES};
 
 /// The port where nothing says otherwise.
 const DEFAULT_PORT: u16 = 9000;
@@ -216,6 +217,29 @@ impl<'a> Settings<'a> {
             _ => {
                 self.fault(variable, "must be true or false");
                 false
+            }
+        }
+    }
+
+    pub(super) fn limits(&mut self) -> Limits {
+        Limits {
+            connections: self.count("MAX_CONNECTIONS", 10_000).get() as usize,
+            requests_in_flight: self.count("MAX_REQUESTS_IN_FLIGHT", 512).get() as usize,
+            requests_per_second: self.count("MAX_REQUESTS_PER_SECOND", 20_000),
+            caller_requests_per_minute: self.count("MAX_CALLER_REQUESTS_PER_MINUTE", 12_000),
+        }
+    }
+
+    /// A number of things, at least one and at most a million.
+    fn count(&mut self, variable: &'static str, default: u32) -> NonZeroU32 {
+        const MOST: u32 = 1_000_000;
+        let default = NonZeroU32::new(default).unwrap_or(NonZeroU32::MIN);
+        let Some(value) = self.text(variable) else { return default };
+        match value.parse::<NonZeroU32>() {
+            Ok(count) if count.get() <= MOST => count,
+            _ => {
+                self.fault(variable, format!("must be a whole number from 1 to {MOST} (default {default})"));
+                default
             }
         }
     }

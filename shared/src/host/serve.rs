@@ -31,12 +31,17 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// The largest request head: a token with 200 groups has 11 KiB, and a token may have 32.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
+/// The answer to a connection too many.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// The pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is ready, then lets requests in flight finish.
-pub async fn until_stopped(listener: TcpListener, app: Router, stop: impl Future<Output = ()>) {
-    let connections = Connections::new(app);
+/// Serves until `stop` is ready, then lets requests in flight finish. At most so many connections at once; who comes beyond
+/// that is told so.
+pub async fn until_stopped(listener: TcpListener, app: Router, most: usize, stop: impl Future<Output = ()>) {
+    let connections = Connections::new(app, most);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -68,20 +73,26 @@ pub async fn until_stopped(listener: TcpListener, app: Router, stop: impl Future
 struct Connections {
     app: Router,
     builder: http1::Builder,
+    most: usize,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Connections {
-    fn new(app: Router) -> Self {
+    fn new(app: Router, most: usize) -> Self {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD_BYTES);
-        Self { app, builder, tasks: TaskTracker::new(), stopping: CancellationToken::new() }
+        Self { app, builder, most, tasks: TaskTracker::new(), stopping: CancellationToken::new() }
     }
 
     fn serve(&self, stream: TcpStream) {
         // Answers are small and complete: waiting to fill a segment only delays them.
         drop(stream.set_nodelay(true));
+        if self.tasks.len() >= self.most {
+            // Small enough for the socket's own buffer: written at once or not at all.
+            drop(stream.try_write(FULL));
+            return;
+        }
         let phase = Phase::default();
         let begun = CancellationToken::new();
         let stream = TokioIo::new(Paced::new(stream, phase.clone()));

@@ -1,0 +1,108 @@
+//! How much is taken on: at once, from everybody, from one caller; and nobody's excess is another's loss.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use emulator::{Endpoint, Fault, User};
+use futures::future::join_all;
+use http::Request;
+use http_body_util::BodyExt as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::world::{Reply, World, check};
+
+#[tokio::test]
+async fn a_caller_that_runs_wild_is_slowed_down_and_others_are_not() {
+    let world = World::with(&[("MAX_CALLER_REQUESTS_PER_MINUTE", "5")]).await;
+    let alice = |uti: &str| world.emulator.token(User::Alice).claim("uti", uti).build();
+    for call in 0..5 {
+        // Another token makes no other caller.
+        check(&world.list_tools(&alice(&format!("t{call}"))).await, "200");
+    }
+    let refused = world.list_tools(&alice("one more")).await;
+    check(&refused, "429");
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=12).contains(&wait), "{wait} s: one call is earned every 12 s");
+    assert!(!refused.headers.contains_key("www-authenticate"), "another token would change nothing");
+    check(&world.list_tools(&world.emulator.token(User::Bob).build()).await, "200");
+    // Whoever is not let in uses nobody's share up.
+    check(&world.list_tools("forged").await, "401 invalid_token");
+}
+
+#[tokio::test]
+async fn beyond_what_everybody_may_send_nothing_is_looked_at() {
+    let world = World::with(&[("MAX_REQUESTS_PER_SECOND", "3")]).await;
+    let labels: Vec<String> =
+        join_all((0..20).map(|_| world.list_tools("forged"))).await.iter().map(Reply::label).collect();
+    let looked_at = labels.iter().filter(|label| *label == "401 invalid_token").count();
+    assert!((3..=6).contains(&looked_at), "{labels:?}");
+    assert!(labels.iter().all(|label| label == "401 invalid_token" || label == "429"), "{labels:?}");
+    // Health and metadata answer whatever goes on.
+    check(&world.get("/health/live").await, "200");
+    check(&world.get("/.well-known/oauth-protected-resource/mcp").await, "200");
+}
+
+#[tokio::test]
+async fn one_call_too_many_at_once_is_refused_at_once_and_its_place_comes_back() {
+    let world = World::with(&[("MAX_REQUESTS_IN_FLIGHT", "2")]).await;
+    let token = world.emulator.token(User::Alice).build();
+    world.emulator.faults().times(Endpoint::GraphMe, 2, Fault::Delay(Duration::from_millis(500)));
+    let slow = join_all((0..2).map(|_| world.call_tool(&token, "get_my_profile")));
+    let meanwhile = async {
+        while world.process.limits.room() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let refused = world.list_tools(&token).await;
+        check(&refused, "503");
+        assert_eq!(refused.headers["retry-after"], "1");
+        check(&world.get("/health/live").await, "200");
+    };
+    let (slow, ()) = tokio::join!(slow, meanwhile);
+    assert!(slow.iter().all(|reply| reply.label() == "200"));
+    check(&world.list_tools(&token).await, "200");
+    assert_eq!(world.process.limits.room(), 2);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let world = World::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = handler::app(world.process);
+    tokio::spawn(shared::host::serve::until_stopped(listener, app, 2, std::future::pending()));
+    let first = TcpStream::connect(address).await.unwrap();
+    let _second = TcpStream::connect(address).await.unwrap();
+    // The server has both before it has the third: it accepts them in order.
+    let mut third = TcpStream::connect(address).await.unwrap();
+    let mut answer = String::new();
+    third.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: 1"), "{answer}");
+    drop(first);
+    let free = async {
+        loop {
+            let reply =
+                crate::world::raw(address, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await;
+            if reply.label() == "204" {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), free).await.expect("the place comes back");
+}
+
+#[tokio::test]
+async fn a_body_of_many_messages_never_reaches_the_protocol() {
+    let world = World::start().await;
+    let token = world.emulator.token(User::Alice).build();
+    let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"},"#;
+    let array = format!("[{}]", message.repeat(4_000).trim_end_matches(','));
+    let request = Request::post("/mcp")
+        .header("host", "127.0.0.1")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .body(Body::from(array).boxed_unsync())
+        .unwrap();
+    check(&world.send(request.map(Body::new)).await, "400");
+}
