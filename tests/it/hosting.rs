@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID, User};
-use functions_host::{FunctionsHost, HostOptions, Profile};
+use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, IDENTITY_CLIENT_ID, TENANT_ID, User};
+use functions_host::{FunctionsHost, HostOptions, Package, Profile};
 use futures::future::join_all;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 use crate::executable::{Handler, executable};
 use crate::world;
@@ -211,4 +213,83 @@ async fn a_container_asks_the_executable_itself_whether_it_lives() {
     handler.terminate();
     handler.output().await;
     assert_eq!(ask().await, Some(1));
+}
+
+/// A package of the repository's host.json and this executable, as `cargo package-function` makes it of the release.
+fn package(executable: &Path) -> Package {
+    let base = format!("{}/package-{:x}", env!("CARGO_TARGET_TMPDIR"), rand::random::<u64>());
+    let zip = PathBuf::from(format!("{base}.zip"));
+    let mut writer = ZipWriter::new(std::fs::File::create(&zip).unwrap());
+    for (name, path, mode) in
+        [("host.json", repository().join("host.json"), 0o644), ("handler", executable.to_owned(), 0o755)]
+    {
+        writer.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).unwrap();
+        std::io::copy(&mut std::fs::File::open(path).unwrap(), &mut writer).unwrap();
+    }
+    writer.finish().unwrap();
+    let package = Package::mount(&zip, Path::new(&base)).unwrap();
+    std::fs::remove_file(&zip).unwrap();
+    package
+}
+
+#[tokio::test]
+async fn the_handler_starts_from_a_mounted_package_on_flex() {
+    let emulator = Emulator::start().await;
+    let package = package(&executable("handler"));
+    let (endpoint, header) = emulator.identity_endpoint();
+    // No secret, and no public URL either: the platform says the app's name.
+    let settings = [
+        ("TENANT_ID", TENANT_ID),
+        ("CLIENT_ID", API_CLIENT_ID),
+        ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY_CLIENT_ID),
+        ("AZURE_AUTHORITY_HOST", &emulator.base_url()),
+        ("GRAPH_BASE_URL", &emulator.base_url()),
+        ("IDENTITY_ENDPOINT", &endpoint),
+        ("IDENTITY_HEADER", &header),
+    ];
+    let options = HostOptions {
+        script_root: package.root().to_owned(),
+        profile: Profile::Flex,
+        settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        clear_env: true,
+    };
+    let host = FunctionsHost::start(options).await.unwrap();
+    let address = host.base_url().strip_prefix("http://").unwrap().parse().unwrap();
+    let get = async |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        world::raw(address, request.as_bytes()).await
+    };
+    let ready = async {
+        while get("/health/ready").await.label() != "200" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ready).await.expect("keys and identity are there");
+    let metadata = get("/.well-known/oauth-protected-resource/mcp").await;
+    assert!(metadata.body.contains("https://emulated-app.azurewebsites.net/mcp"), "{}", metadata.body);
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_my_profile"}}"#;
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nHost: emulated-app.azurewebsites.net\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+         MCP-Protocol-Version: 2025-11-25\r\nContent-Length: {}\r\n\r\n{body}",
+        emulator.token(User::Alice).build(),
+        body.len()
+    );
+    let reply = world::raw(address, request.as_bytes()).await;
+    assert_eq!(reply.label(), "200");
+    assert!(reply.body.contains(User::Alice.oid()), "{}", reply.body);
+    assert_eq!(package.changes(), Vec::<PathBuf>::new());
+    let errors: Vec<_> =
+        host.log_lines().into_iter().filter(|line| line.stream == functions_host::Stream::Stderr).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn our_own_deadline_comes_before_the_hosts() {
+    let text = std::fs::read_to_string(repository().join("host.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let timeout = document["functionTimeout"].as_str().unwrap();
+    let parts: Vec<u64> = timeout.split(':').map(|part| part.parse().unwrap()).collect();
+    let host = Duration::from_secs(parts[0] * 3600 + parts[1] * 60 + parts[2]);
+    assert!(mcp::CALL_DEADLINE * 2 < host, "{:?} {host:?}", mcp::CALL_DEADLINE);
 }

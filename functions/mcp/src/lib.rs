@@ -24,7 +24,7 @@ use shared::process::Process;
 /// Keeps a long answer alive through the Functions host (240 s idle) and Azure's front end (230 s).
 const SSE_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-pub use server::{ExtraTool, McpServer};
+pub use server::{CALL_DEADLINE, ExtraTool, McpServer};
 
 /// The MCP route with our tools.
 pub fn router(process: &'static Process) -> Router {

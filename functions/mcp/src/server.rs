@@ -28,8 +28,9 @@ use crate::consent;
 use crate::error::{Failure, consent_sentence, tool_error};
 use crate::tools::ToolCall;
 
-/// The longest a call may take: above Graph's own deadline, far below every proxy's.
-const CALL_DEADLINE: Duration = Duration::from_mins(1);
+/// The longest a call may take: above Graph's own deadline, far below every proxy's and the host's `functionTimeout`, after
+/// which the Functions host kills the whole process and every other caller's request with it.
+pub const CALL_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long clients may keep the list of tools and the server's description.
 const CACHE_TTL_MS: u64 = 5 * 60 * 1000;

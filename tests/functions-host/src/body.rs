@@ -21,6 +21,34 @@ pub(crate) enum BodyError {
     TooLarge,
     #[error("nothing was sent or received for as long as the host waits")]
     Idle,
+    #[error("the invocation took longer than functionTimeout")]
+    Overdue,
+}
+
+/// Ready when an invocation has taken too long; whatever is to happen then has happened.
+pub(crate) struct Overdue {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Overdue {
+    pub(crate) fn after(limit: Duration, then: impl FnOnce() + Send + 'static) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(limit)), then: Some(Box::new(then)) }
+    }
+}
+
+impl Future for Overdue {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let ready = self.sleep.as_mut().poll(context);
+        if ready.is_ready()
+            && let Some(then) = self.then.take()
+        {
+            then();
+        }
+        ready
+    }
 }
 
 /// When something last went through, in either direction; shared by both bodies of an exchange.
@@ -102,12 +130,13 @@ pub(crate) struct ResponseBody {
     inner: Incoming,
     activity: Activity,
     expired: Pin<Box<dyn Future<Output = ()> + Send>>,
+    overdue: Overdue,
 }
 
 impl ResponseBody {
-    pub(crate) fn new(inner: Incoming, activity: Activity) -> Self {
+    pub(crate) fn new(inner: Incoming, activity: Activity, overdue: Overdue) -> Self {
         let expired = Box::pin(activity.clone().expired());
-        Self { inner, activity, expired }
+        Self { inner, activity, expired, overdue }
     }
 }
 
@@ -122,6 +151,9 @@ impl Body for ResponseBody {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
             self.activity.touch();
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)));
+        }
+        if Pin::new(&mut self.overdue).poll(context).is_ready() {
+            return Poll::Ready(Some(Err(BodyError::Overdue)));
         }
         self.expired.as_mut().poll(context).map(|()| Some(Err(BodyError::Idle)))
     }

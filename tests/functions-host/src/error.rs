@@ -21,6 +21,14 @@ pub enum HostError {
         /// What the real host says, or does without a word.
         problem: String,
     },
+    /// The package cannot be mounted.
+    #[error("{path}: {problem}", path = .path.display())]
+    Package {
+        /// The zip.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The executable is not there or cannot be run.
     #[error("{path}: {problem}", path = .path.display())]
     Executable {

@@ -12,6 +12,9 @@ use crate::routes::AuthorizationLevel;
 /// The host's default for `customHandler.initializationTimeout`.
 const INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Flex Consumption's default for `functionTimeout`.
+const FUNCTION_TIMEOUT: Duration = Duration::from_mins(30);
+
 const EXECUTABLE: &str = "customHandler.description.defaultExecutablePath";
 const PROXYING: &str = "customHandler.enableProxyingHttpRequest";
 const ROUTES: &str = "customHandler.http.routes";
@@ -25,6 +28,8 @@ pub(crate) struct HostJson {
     /// `customHandler.port`; without it the host picks a free one.
     pub(crate) port: Option<u16>,
     pub(crate) initialization_timeout: Duration,
+    /// How long an invocation may take: then the host kills the whole handler and starts it anew.
+    pub(crate) function_timeout: Duration,
     pub(crate) route_prefix: String,
     /// Template and level, in the order of `customHandler.http.routes`.
     pub(crate) routes: Vec<(String, AuthorizationLevel)>,
@@ -42,7 +47,6 @@ impl HostJson {
         check_proxying(&configuration)?;
         let routes = read_routes(&configuration)?;
         check_functions(script_root, &routes, &configuration, environment)?;
-        read_timeout(&configuration, "functionTimeout", Duration::ZERO)?;
         let path = configuration
             .get("customHandler:description:defaultExecutablePath")
             .ok_or_else(|| HostError::member(EXECUTABLE, "WorkerDescription DefaultExecutablePath cannot be empty"))?;
@@ -59,6 +63,7 @@ impl HostJson {
                 "customHandler:initializationTimeout",
                 INITIALIZATION_TIMEOUT,
             )?,
+            function_timeout: read_timeout(&configuration, "functionTimeout", FUNCTION_TIMEOUT)?,
             route_prefix: read_prefix(&configuration),
             routes,
         })

@@ -9,6 +9,7 @@
 //! | host.json, its profile, its overrides; what is read from it | `configuration.rs`, `host_json.rs` |
 //! | which file is run, with which environment | `executable.rs`, `environment.rs` |
 //! | route templates, order, matching; what becomes of a path | `routes.rs`, `path.rs` |
+//! | a deployment package, mounted as Flex Consumption does | `package.rs` |
 //! | the handler's process: one start; its lives, exit codes, its end; its lines | `launch.rs`, `process.rs`, `log.rs` |
 //! | requests through the host: decisions, header rules, streaming, retries | `proxy.rs`, `headers.rs`, `body.rs`, `connector.rs` |
 #![expect(
@@ -27,6 +28,7 @@ mod headers;
 mod host_json;
 mod launch;
 mod log;
+mod package;
 mod path;
 mod process;
 mod proxy;
@@ -44,9 +46,10 @@ pub use error::HostError;
 use host_json::HostJson;
 use launch::Launch;
 pub use log::{Level, LogLine, Stream};
+pub use package::Package;
 use process::HandlerProcess;
 pub use process::HostState;
-use proxy::Proxy;
+use proxy::{Limits, Proxy};
 
 /// How long nothing may move in an exchange before the host cuts it off (`ActivityTimeout` of its proxy).
 const IDLE_TIMEOUT: Duration = Duration::from_mins(4);
@@ -137,10 +140,11 @@ impl FunctionsHost {
         let environment = Environment::of_host(&options, port);
         let host_json = HostJson::load(&options.script_root, &environment)?;
         let routes = routes::build(&host_json, options.profile)?;
+        let limits = Limits { idle: idle_timeout, function: host_json.function_timeout };
         let launch = Launch::new(host_json, &options, &environment)?;
         // Requests that come now wait: the port is bound, but nothing is accepted before the handler is ready.
         let handler = Arc::new(HandlerProcess::start(launch).await?);
-        let proxy = Proxy::new(routes, Arc::clone(&handler), options.profile, idle_timeout, &environment);
+        let proxy = Proxy::new(routes, Arc::clone(&handler), options.profile, limits, &environment);
         let server = tokio::spawn(proxy.serve(listener));
         Ok(Self { port, handler, server })
     }

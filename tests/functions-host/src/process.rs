@@ -63,6 +63,8 @@ struct Life {
     ready: bool,
     /// The host has gone: nothing may be started any more.
     closed: bool,
+    /// The host itself wants the process to end and to start anew.
+    asked: bool,
     /// The readers of stdout and stderr.
     readers: Vec<JoinHandle<()>>,
     /// How many lines were logged before this life.
@@ -121,6 +123,17 @@ impl HandlerProcess {
         drop(state.wait_for(|state| matches!(state, HostState::Stopped { .. })).await);
     }
 
+    /// SIGKILL, now, and another life: what the host does when an invocation takes too long. It counts as no error.
+    pub(crate) fn restart(&self) {
+        let mut life = lock(&self.shared.life);
+        life.asked = true;
+        if let Some(child) = &mut life.child
+            && let Err(cause) = child.start_kill()
+        {
+            eprintln!("the handler could not be killed: {cause}");
+        }
+    }
+
     /// SIGKILL, now, and no further life.
     pub(crate) fn kill(&self) {
         self.watcher.abort();
@@ -155,6 +168,7 @@ async fn watch(shared: Arc<Shared>) {
         match end.and_then(|status| status.code()) {
             Some(0) => return drop(shared.state.send_replace(HostState::HandlerExitedZero)),
             Some(200) => {}
+            None if shared.was_asked() => {}
             _ => errors = errors.and_one_at(Instant::now()),
         }
         if errors.count >= MAX_ERRORS {
@@ -204,7 +218,7 @@ impl Shared {
         let stdout = child.stdout.take().map(|pipe| tokio::spawn(Arc::clone(&self.logs).collect(Stream::Stdout, pipe)));
         let stderr = child.stderr.take().map(|pipe| tokio::spawn(Arc::clone(&self.logs).collect(Stream::Stderr, pipe)));
         let readers = stdout.into_iter().chain(stderr).collect();
-        *life = Life { child: Some(child), ready: false, closed: false, readers, first_line };
+        *life = Life { child: Some(child), ready: false, closed: false, asked: false, readers, first_line };
         Ok(())
     }
 
@@ -229,6 +243,10 @@ impl Shared {
             drop(tokio::time::timeout(LAST_LINES, reader).await);
         }
         status
+    }
+
+    fn was_asked(&self) -> bool {
+        lock(&self.life).asked
     }
 
     fn explain(&self, failure: Failure) -> HostError {

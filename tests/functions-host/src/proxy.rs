@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::Profile;
-use crate::body::{Activity, BodyError, RequestBody, ResponseBody};
+use crate::body::{Activity, BodyError, Overdue, RequestBody, ResponseBody};
 use crate::connector::PatientConnector;
 use crate::environment::Environment;
 use crate::headers;
@@ -29,6 +29,15 @@ use crate::routes::{self, Match, Route};
 /// The largest request body the host passes on, unless `FUNCTIONS_REQUEST_BODY_SIZE_LIMIT` says otherwise.
 const MAX_BODY: u64 = 104_857_600;
 
+/// How long an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Without anything moving.
+    pub(crate) idle: Duration,
+    /// As a whole (`functionTimeout`).
+    pub(crate) function: Duration,
+}
+
 type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// Everything a request needs.
@@ -37,7 +46,7 @@ pub(crate) struct Proxy {
     handler: Arc<HandlerProcess>,
     upstream: Client<PatientConnector, RequestBody>,
     profile: Profile,
-    idle_timeout: Duration,
+    limits: Limits,
     max_body: u64,
     homepage: bool,
     cors_origins: Vec<String>,
@@ -48,7 +57,7 @@ impl Proxy {
         routes: Vec<Route>,
         handler: Arc<HandlerProcess>,
         profile: Profile,
-        idle_timeout: Duration,
+        limits: Limits,
         environment: &Environment,
     ) -> Self {
         let limit = environment.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT").and_then(|limit| limit.parse().ok());
@@ -60,7 +69,7 @@ impl Proxy {
             handler,
             upstream: Client::builder(TokioExecutor::new()).build(PatientConnector::new()),
             profile,
-            idle_timeout,
+            limits,
             max_body: limit.unwrap_or(MAX_BODY),
             homepage: !no_homepage,
             cors_origins: origins.unwrap_or_default(),
@@ -118,6 +127,23 @@ impl Proxy {
     }
 
     async fn forward(&self, request: Request<Incoming>, peer: SocketAddr, decoded: &str) -> Response<Body> {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = self.exchange(request, peer, decoded).await;
+        if self.profile == Profile::Flex
+            && let Some(origin) = origin.filter(|origin| self.knows(origin))
+        {
+            // Set when the answer starts, so it takes the place of what the handler said.
+            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        response
+    }
+
+    fn knows(&self, origin: &HeaderValue) -> bool {
+        self.cors_origins.iter().any(|known| known == "*" || known.as_bytes() == origin.as_bytes())
+    }
+
+    async fn exchange(&self, request: Request<Incoming>, peer: SocketAddr, decoded: &str) -> Response<Body> {
         let port = self.handler.port();
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("http://127.0.0.1:{port}{}{query}", path::encode(decoded));
@@ -127,18 +153,21 @@ impl Proxy {
         parts.version = http::Version::HTTP_11;
         headers::to_handler(&mut parts.headers, self.profile, peer.ip(), port);
 
-        let activity = Activity::start(self.idle_timeout);
+        let handler = Arc::clone(&self.handler);
+        let mut overdue = Overdue::after(self.limits.function, move || handler.restart());
+        let activity = Activity::start(self.limits.idle);
         let too_large = Arc::new(AtomicBool::new(false));
         let body = RequestBody::new(body, activity.clone(), self.max_body, Arc::clone(&too_large));
         let answer = tokio::select! {
             answer = self.upstream.request(Request::from_parts(parts, body)) => answer.ok(),
             () = activity.clone().expired() => None,
+            () = &mut overdue => None,
         };
         match answer {
             Some(mut response) => {
                 activity.touch();
                 headers::drop_hop_by_hop(response.headers_mut());
-                response.map(|body| ResponseBody::new(body, activity).boxed_unsync())
+                response.map(|body| ResponseBody::new(body, activity, overdue).boxed_unsync())
             }
             None if too_large.load(Ordering::SeqCst) => empty(StatusCode::PAYLOAD_TOO_LARGE),
             // The proxy's own 502 or 504 never leaves: the host's exception middleware makes it a 500.
@@ -161,7 +190,7 @@ impl Proxy {
     fn preflight(&self, asked: &HeaderMap) -> Response<Body> {
         let mut response = empty(StatusCode::NO_CONTENT);
         let Some(origin) = asked.get(header::ORIGIN) else { return response };
-        if !self.cors_origins.iter().any(|known| known == "*" || known.as_bytes() == origin.as_bytes()) {
+        if !self.knows(origin) {
             return response;
         }
         let granted = response.headers_mut();

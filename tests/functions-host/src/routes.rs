@@ -183,6 +183,7 @@ mod tests {
             working_directory: PathBuf::new(),
             port: None,
             initialization_timeout: Duration::ZERO,
+            function_timeout: Duration::ZERO,
             route_prefix: prefix.to_owned(),
             routes: templates.iter().map(|template| ((*template).to_owned(), level)).collect(),
         };

@@ -1,7 +1,7 @@
 //! A handler for the host's own tests: does what its environment and the path say.
 //!
 //! Environment: `EXIT_AT_START=<code>` ends before listening; `EXIT_ON=<path>` with `EXIT_CODE=<code>` ends on that path;
-//! `LISTEN_AFTER=<ms>` listens late; `MUTE` takes connections and never answers, `HANG_UP` closes the one that asks for readiness. Path: see [`answer`].
+//! `LISTEN_AFTER=<ms>` listens late; `WRITE_HERE=<name>` writes a file into its folder; `MUTE` takes connections and never answers, `HANG_UP` closes the one that asks for readiness. Path: see [`answer`].
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -27,6 +27,9 @@ fn main() {
     }
     if let Ok(pause) = std::env::var("LISTEN_AFTER") {
         std::thread::sleep(Duration::from_millis(pause.parse().expect("milliseconds")));
+    }
+    if let Ok(name) = std::env::var("WRITE_HERE") {
+        println!("written: {}", std::fs::write(name, "scribble").is_ok());
     }
     let port = std::env::var("FUNCTIONS_CUSTOMHANDLER_PORT").expect("the host's port");
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");

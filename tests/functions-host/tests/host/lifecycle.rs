@@ -147,3 +147,45 @@ fn kill(pid: u32) {
 fn runs(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
+
+/// A host whose invocations may take this long.
+async fn with_function_timeout(timeout: &str) -> FunctionsHost {
+    let mut document = host_json();
+    document["functionTimeout"] = timeout.into();
+    FunctionsHost::start(options(&document, &[])).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_invocation_that_takes_too_long_costs_the_whole_handler_its_life() {
+    for path in ["/health/silent", "/health/stuck"] {
+        let host = with_function_timeout("00:00:00.3").await;
+        let pid = host.handler_pid();
+        let answer = get(&host, path).await;
+        assert!(answer.starts_with("HTTP/1.1 500") || !answer.ends_with("0\r\n\r\n"), "cut off: {answer}");
+        until("another handler", || host.handler_pid().is_some() && host.handler_pid() != pid).await;
+        // The host's own doing is no error of the handler's.
+        assert_eq!((host.state(), host.restarts()), (HostState::Running, 1), "{path}");
+        assert_eq!(status(&host, "/mcp").await, "200", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_that_ends_in_time_costs_nothing() {
+    let host = with_function_timeout("00:00:20").await;
+    let pid = host.handler_pid();
+    assert!(get(&host, "/health/ticks").await.contains("done"));
+    assert_eq!((host.handler_pid(), host.restarts()), (pid, 0));
+}
+
+#[tokio::test]
+async fn what_was_in_flight_is_lost_when_the_handler_is_killed_and_nothing_else() {
+    let host = start(&[]).await;
+    let mut stuck = crate::fixture::connect(&host, "GET /health/stuck HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    read_until(&mut stuck, "one").await;
+    let pid = host.handler_pid().unwrap();
+    assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    until("another handler", || host.handler_pid().is_some_and(|new| new != pid)).await;
+    for _ in 0..20 {
+        assert_eq!(status(&host, "/mcp").await, "200");
+    }
+}

@@ -4,6 +4,7 @@
 mod configuration;
 mod fixture;
 mod lifecycle;
+mod packages;
 mod proxying;
 mod startup;
 mod streaming;

@@ -161,6 +161,20 @@ async fn a_function_that_wants_a_key_is_refused_on_flex_and_open_in_core_tools()
 }
 
 #[tokio::test]
+async fn on_flex_the_host_names_a_listed_origin_in_ordinary_answers_and_no_other() {
+    let settings = [("WEBSITE_CORS_ALLOWED_ORIGINS", r#"["https://client.example"]"#)];
+    let get = |origin: &str| format!("GET /mcp HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n");
+    let flex = FunctionsHost::start(on_flex(&host_json(), &settings)).await.unwrap();
+    let listed = ask(&flex, &get("https://client.example")).await.to_ascii_lowercase();
+    assert_eq!(listed.matches("access-control-allow-origin: https://client.example\r\n").count(), 1, "{listed}");
+    let other = ask(&flex, &get("https://other.example")).await.to_ascii_lowercase();
+    assert!(!other.contains("access-control-allow-origin"), "{other}");
+    let core_tools = start(&settings).await;
+    let local = ask(&core_tools, &get("https://client.example")).await.to_ascii_lowercase();
+    assert!(!local.contains("access-control-allow-origin"), "{local}");
+}
+
+#[tokio::test]
 async fn preflights_stay_with_the_host_on_flex_and_reach_the_handler_in_core_tools() {
     let preflight = "OPTIONS /mcp HTTP/1.1\r\nHost: x\r\nOrigin: https://client.example\r\n\
         Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\nConnection: close\r\n\r\n";
