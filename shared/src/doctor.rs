@@ -35,6 +35,8 @@ pub enum Reach {
     Everybody,
     /// All but the server itself: it is not deployed yet.
     Others,
+    /// What a client asks: not for the credential, which may be at hand on the host only.
+    AsClient,
     /// Nobody: settings only, and a token without its signature.
     Nobody,
 }
@@ -136,8 +138,10 @@ pub async fn examine(lookup: impl Fn(&str) -> Option<String>, options: Options) 
 async fn ask(process: &'static Process, reach: Reach) -> Vec<Check> {
     let Ok(http) = HttpClient::new() else { return Vec::new() };
     let mut checks = authority::look(process, &http).await;
-    checks.extend(credential::look(process).await);
-    if reach == Reach::Everybody {
+    if reach != Reach::AsClient {
+        checks.extend(credential::look(process).await);
+    }
+    if reach != Reach::Others {
         checks.extend(public::look(&process.config, &http).await);
     }
     checks

@@ -328,6 +328,16 @@ async fn the_report_is_json_where_a_program_reads_it() {
 }
 
 #[tokio::test]
+async fn as_a_client_it_needs_no_credential() {
+    let clinic = Clinic::open().await;
+    let identity = [("CLIENT_SECRET", ""), ("MANAGED_IDENTITY_CLIENT_ID", IDENTITY_CLIENT_ID)];
+    let visit = clinic.doctor(&["--as-client"], &identity, None).await;
+    assert_eq!(visit.exit, 0, "{}", visit.report);
+    assert!(visit.report.contains("ok       challenge") && !visit.report.contains("  identity  "), "{}", visit.report);
+    assert_eq!(clinic.emulator.counters().managed_identity, 0);
+}
+
+#[tokio::test]
 async fn offline_asks_nobody() {
     let clinic = Clinic::open().await;
     let token = clinic.emulator.token(User::Alice).build();

@@ -20,6 +20,7 @@ Options of doctor:
   --settings <file>   read settings from a local.settings.json (environment variables fill the gaps)
   --offline           ask nobody
   --before-deploy     do not ask the server itself: it is not there yet
+  --as-client         only what a client sees: not the credential, which may be at hand on the host only
   --token -           walk a caller's access token, read from standard input, through every check
   --obo               exchange that token for Graph on the user's behalf, too
   --json              a JSON document instead of lines
@@ -47,7 +48,7 @@ pub enum Command {
 pub struct DoctorOptions {
     /// `--settings`.
     pub settings: Option<PathBuf>,
-    /// `--offline`, `--before-deploy`.
+    /// `--offline`, `--before-deploy`, `--as-client`; the last one counts.
     pub reach: Reach,
     /// `--token -`.
     pub token: bool,
@@ -113,8 +114,8 @@ fn doctor(parser: &mut Parser) -> Result<Command, UsageError> {
                     return Err(UsageError::TokenOnCommandLine);
                 }
             }
-            Arg::Long("before-deploy") if options.reach == Reach::Everybody => options.reach = Reach::Others,
-            Arg::Long("before-deploy") => {}
+            Arg::Long("before-deploy") => options.reach = Reach::Others,
+            Arg::Long("as-client") => options.reach = Reach::AsClient,
             Arg::Long("obo") => options.exchange = true,
             Arg::Long("json") => options.json = true,
             Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),

@@ -21,6 +21,14 @@ pub enum HostError {
         /// What the real host says, or does without a word.
         problem: String,
     },
+    /// An app setting is at fault.
+    #[error("{name}: {problem}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What the real host does with it.
+        problem: String,
+    },
     /// The package cannot be mounted.
     #[error("{path}: {problem}", path = .path.display())]
     Package {

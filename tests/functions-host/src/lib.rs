@@ -11,7 +11,7 @@
 //! | route templates, order, matching; what becomes of a path | `routes.rs`, `path.rs` |
 //! | a deployment package, mounted as Flex Consumption does | `package.rs` |
 //! | the handler's process: one start; its lives, exit codes, its end; its lines | `launch.rs`, `process.rs`, `log.rs` |
-//! | requests through the host: decisions, header rules, streaming, retries | `proxy.rs`, `headers.rs`, `body.rs`, `connector.rs` |
+//! | requests through the host: decisions, header rules, streaming, retries | `proxy.rs`, `cors.rs`, `headers.rs`, `body.rs`, `connector.rs` |
 #![expect(
     clippy::disallowed_methods,
     reason = "a host of its own: it reads its environment and the clock, and shares no code with the server"
@@ -21,6 +21,7 @@
 mod body;
 mod configuration;
 mod connector;
+mod cors;
 mod environment;
 mod error;
 mod executable;
@@ -144,7 +145,7 @@ impl FunctionsHost {
         let launch = Launch::new(host_json, &options, &environment)?;
         // Requests that come now wait: the port is bound, but nothing is accepted before the handler is ready.
         let handler = Arc::new(HandlerProcess::start(launch).await?);
-        let proxy = Proxy::new(routes, Arc::clone(&handler), options.profile, limits, &environment);
+        let proxy = Proxy::new(routes, Arc::clone(&handler), options.profile, limits, &environment)?;
         let server = tokio::spawn(proxy.serve(listener));
         Ok(Self { port, handler, server })
     }

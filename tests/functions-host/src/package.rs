@@ -12,8 +12,16 @@ use crate::error::HostError;
 #[derive(Debug)]
 pub struct Package {
     root: PathBuf,
-    /// Every file and what was in it.
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    /// Everything below the root, as it was mounted.
+    entries: BTreeMap<PathBuf, Entry>,
+}
+
+/// One file or folder.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    mode: u32,
+    /// A file's; folders have none.
+    content: Option<Vec<u8>>,
 }
 
 impl Package {
@@ -37,9 +45,8 @@ impl Package {
             }
         }
         archive.extract(root).map_err(|cause| fault(cause.to_string()))?;
-        let files = read(root);
         protect(root, true);
-        Ok(Self { root: root.to_owned(), files })
+        Ok(Self { root: root.to_owned(), entries: read(root) })
     }
 
     /// The app's root: what a host takes as its script root.
@@ -48,13 +55,14 @@ impl Package {
         &self.root
     }
 
-    /// What is not as it was mounted: files written, changed or gone. For root, modes are no obstacle, so this is how a
-    /// handler is found out that writes where it cannot on Flex Consumption.
+    /// What is not as it was mounted: files and folders made, changed (their modes as well) or gone. For root, and tests
+    /// often run as root, modes are no obstacle, so this is how a handler is found out that writes where it cannot on
+    /// Flex Consumption. A file that was made and taken away again leaves no trace.
     #[must_use]
     pub fn changes(&self) -> Vec<PathBuf> {
         let now = read(&self.root);
-        let differs = |path: &&PathBuf| now.get(*path) != self.files.get(*path);
-        let mut changed: Vec<PathBuf> = now.keys().chain(self.files.keys()).filter(differs).cloned().collect();
+        let differs = |path: &&PathBuf| now.get(*path) != self.entries.get(*path);
+        let mut changed: Vec<PathBuf> = now.keys().chain(self.entries.keys()).filter(differs).cloned().collect();
         changed.sort();
         changed.dedup();
         changed
@@ -68,17 +76,33 @@ impl Drop for Package {
     }
 }
 
-/// Every file below, with its content.
-fn read(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
+/// Everything below the folder.
+fn read(folder: &Path) -> BTreeMap<PathBuf, Entry> {
+    let mut entries = BTreeMap::new();
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            files.extend(read(&path));
+        let content = if path.is_dir() {
+            entries.extend(read(&path));
+            None
         } else {
-            files.insert(path.clone(), fs::read(&path).unwrap_or_default());
-        }
+            Some(fs::read(&path).unwrap_or_default())
+        };
+        entries.insert(path.clone(), Entry { mode: mode(&path), content });
     }
-    files
+    entries
+}
+
+/// 0 where there are none.
+fn mode(path: &Path) -> u32 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).map(|metadata| metadata.permissions().mode()).unwrap_or_default()
+    }
+    #[cfg(not(unix))]
+    {
+        _ = path;
+        0
+    }
 }
 
 /// Takes the right to write away from everything below, or gives it back to the owner.
@@ -87,7 +111,7 @@ fn protect(path: &Path, protected: bool) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = metadata.permissions().mode();
+        let mode = mode(path);
         let mode = if protected { mode & !0o222 } else { mode | 0o200 };
         drop(fs::set_permissions(path, fs::Permissions::from_mode(mode)));
     }

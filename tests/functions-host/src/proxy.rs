@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -20,7 +20,9 @@ use tokio::task::JoinSet;
 use crate::Profile;
 use crate::body::{Activity, BodyError, Overdue, RequestBody, ResponseBody};
 use crate::connector::PatientConnector;
+use crate::cors::{self, Cors};
 use crate::environment::Environment;
+use crate::error::HostError;
 use crate::headers;
 use crate::path;
 use crate::process::HandlerProcess;
@@ -49,7 +51,8 @@ pub(crate) struct Proxy {
     limits: Limits,
     max_body: u64,
     homepage: bool,
-    cors_origins: Vec<String>,
+    /// On Flex only.
+    cors: Option<Cors>,
 }
 
 impl Proxy {
@@ -59,12 +62,12 @@ impl Proxy {
         profile: Profile,
         limits: Limits,
         environment: &Environment,
-    ) -> Self {
+    ) -> Result<Self, HostError> {
+        let cors = (profile == Profile::Flex).then(|| Cors::of(environment)).transpose()?;
         let limit = environment.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT").and_then(|limit| limit.parse().ok());
         let no_homepage =
             environment.get("AzureWebJobsDisableHomepage").is_some_and(|on| on.eq_ignore_ascii_case("true"));
-        let origins = environment.get("WEBSITE_CORS_ALLOWED_ORIGINS").and_then(|list| serde_json::from_str(list).ok());
-        Self {
+        Ok(Self {
             routes,
             handler,
             upstream: Client::builder(TokioExecutor::new()).build(PatientConnector::new()),
@@ -72,8 +75,8 @@ impl Proxy {
             limits,
             max_body: limit.unwrap_or(MAX_BODY),
             homepage: !no_homepage,
-            cors_origins: origins.unwrap_or_default(),
-        }
+            cors,
+        })
     }
 
     /// Accepts connections until the host stops itself or the task is aborted; then all of them are closed.
@@ -104,9 +107,22 @@ impl Proxy {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        if self.profile == Profile::Flex && is_preflight(&request) {
-            return self.preflight(request.headers());
+        let Some(cors) = &self.cors else { return self.route(request, peer).await };
+        if cors::is_preflight(&request) {
+            // Whether the origin is known or not: the handler never sees one.
+            let mut response = empty(StatusCode::NO_CONTENT);
+            cors.allow_preflight(request.headers(), response.headers_mut());
+            return response;
         }
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = self.route(request, peer).await;
+        if let Some(origin) = origin {
+            cors.allow(&origin, response.headers_mut());
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let decoded = path::decode(request.uri().path());
         if routes::belongs_to_host(&decoded) {
             // They want the master key, but for Core Tools; none of them is played here.
@@ -127,23 +143,6 @@ impl Proxy {
     }
 
     async fn forward(&self, request: Request<Incoming>, peer: SocketAddr, decoded: &str) -> Response<Body> {
-        let origin = request.headers().get(header::ORIGIN).cloned();
-        let mut response = self.exchange(request, peer, decoded).await;
-        if self.profile == Profile::Flex
-            && let Some(origin) = origin.filter(|origin| self.knows(origin))
-        {
-            // Set when the answer starts, so it takes the place of what the handler said.
-            response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
-        }
-        response
-    }
-
-    fn knows(&self, origin: &HeaderValue) -> bool {
-        self.cors_origins.iter().any(|known| known == "*" || known.as_bytes() == origin.as_bytes())
-    }
-
-    async fn exchange(&self, request: Request<Incoming>, peer: SocketAddr, decoded: &str) -> Response<Body> {
         let port = self.handler.port();
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("http://127.0.0.1:{port}{}{query}", path::encode(decoded));
@@ -185,31 +184,6 @@ impl Proxy {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
         response
     }
-
-    /// On Flex the host answers every preflight itself, whether it knows the origin or not: the handler never sees one.
-    fn preflight(&self, asked: &HeaderMap) -> Response<Body> {
-        let mut response = empty(StatusCode::NO_CONTENT);
-        let Some(origin) = asked.get(header::ORIGIN) else { return response };
-        if !self.knows(origin) {
-            return response;
-        }
-        let granted = response.headers_mut();
-        granted.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        for (request, grant) in [
-            (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
-            (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
-        ] {
-            if let Some(value) = asked.get(request) {
-                granted.insert(grant, value.clone());
-            }
-        }
-        response
-    }
-}
-
-fn is_preflight(request: &Request<Incoming>) -> bool {
-    let has = |name: header::HeaderName| request.headers().contains_key(name);
-    request.method() == Method::OPTIONS && has(header::ORIGIN) && has(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -1,7 +1,8 @@
 //! A handler for the host's own tests: does what its environment and the path say.
 //!
 //! Environment: `EXIT_AT_START=<code>` ends before listening; `EXIT_ON=<path>` with `EXIT_CODE=<code>` ends on that path;
-//! `LISTEN_AFTER=<ms>` listens late; `WRITE_HERE=<name>` writes a file into its folder; `MUTE` takes connections and never answers, `HANG_UP` closes the one that asks for readiness. Path: see [`answer`].
+//! `LISTEN_AFTER=<ms>` listens late; `WRITE_HERE=<name>` writes a file into its folder, `MAKE_HERE=<name>` makes a folder there;
+//! `MUTE` takes connections and never answers, `HANG_UP` closes the one that asks for readiness. Path: see [`serve`], [`answer`].
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -31,6 +32,9 @@ fn main() {
     if let Ok(name) = std::env::var("WRITE_HERE") {
         println!("written: {}", std::fs::write(name, "scribble").is_ok());
     }
+    if let Ok(name) = std::env::var("MAKE_HERE") {
+        println!("written: {}", std::fs::create_dir(name).is_ok());
+    }
     let port = std::env::var("FUNCTIONS_CUSTOMHANDLER_PORT").expect("the host's port");
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
     println!("listening");
@@ -55,13 +59,33 @@ struct Request {
     chunked: bool,
 }
 
-fn serve(stream: TcpStream) -> std::io::Result<()> {
+/// One request a connection, but for `/health/kept`, which says on which connection it came and waits for the next.
+fn serve(mut stream: TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
+    while let Some(request) = read(&mut reader)? {
+        if request.target != "/" {
+            println!("request {}", request.target);
+        }
+        if std::env::var("EXIT_ON").is_ok_and(|path| path == request.target) {
+            let code = std::env::var("EXIT_CODE").ok().and_then(|code| code.parse().ok()).unwrap_or(1);
+            std::process::exit(code);
+        }
+        if request.target != "/health/kept" {
+            return answer(&request, &mut reader, stream);
+        }
+        reader.read_exact(&mut vec![0; request.length])?;
+        let connection = format!("{:>8}", stream.peer_addr()?.port());
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{connection}", connection.len())?;
+    }
+    Ok(())
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     let mut request = Request { head: Vec::new(), target: String::new(), length: 0, chunked: false };
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let line = line.trim_end().to_owned();
         if line.is_empty() {
@@ -75,14 +99,7 @@ fn serve(stream: TcpStream) -> std::io::Result<()> {
         request.head.push(line);
     }
     request.target = request.head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
-    if request.target != "/" {
-        println!("request {}", request.target);
-    }
-    if std::env::var("EXIT_ON").is_ok_and(|path| path == request.target) {
-        let code = std::env::var("EXIT_CODE").ok().and_then(|code| code.parse().ok()).unwrap_or(1);
-        std::process::exit(code);
-    }
-    answer(&request, &mut reader, stream)
+    Ok(Some(request))
 }
 
 /// Streams wait for `/health/next` between their chunks; anything unknown echoes the request's head as JSON.
@@ -104,9 +121,15 @@ fn answer(request: &Request, reader: &mut BufReader<TcpStream>, mut writer: TcpS
             }
             writer.write_all(b"0\r\n\r\n")
         }
+        // What a handler does that buffers: nothing is sent before everything is there.
+        "/health/hoard" => {
+            wait_for_step(2);
+            stream_head(&mut writer)?;
+            writer.write_all(b"9\r\nonetwosix\r\n0\r\n\r\n")
+        }
         "/health/ticks" => {
             stream_head(&mut writer)?;
-            for _ in 0..12 {
+            for _ in 0..40 {
                 std::thread::sleep(Duration::from_millis(50));
                 writer.write_all(b"3\r\n:\n\n\r\n")?;
             }
@@ -143,6 +166,9 @@ fn answer(request: &Request, reader: &mut BufReader<TcpStream>, mut writer: TcpS
             b"HTTP/1.1 302 Found\r\nLocation: /health/elsewhere\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\
               WWW-Authenticate: Bearer x\r\nWWW-Authenticate: Basic y\r\nMcp-Session-Id: s\r\nKeep-Alive: timeout=5\r\n\
               Alt-Svc: h3\r\nProxy-Authenticate: Basic\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        ),
+        "/health/cors" => writer.write_all(
+            b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: handler\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
         ),
         "/health/304" => writer.write_all(b"HTTP/1.1 304 Not Modified\r\nETag: \"e\"\r\nConnection: close\r\n\r\n"),
         _ => echo(request, reader, &mut writer),

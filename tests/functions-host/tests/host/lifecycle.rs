@@ -1,10 +1,11 @@
 //! Lines, exit codes, restarts, and the end of the host.
 
 use functions_host::{FunctionsHost, HostState, Level, Stream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{
-    any_process_has, ask, get, host_json, on_flex, options, own_port, read_until, start, status, until, until_logged,
-    until_refused,
+    any_process_has, ask, connect, get, host_json, on_flex, options, own_port, read_until, start, status, until,
+    until_logged, until_refused,
 };
 
 #[tokio::test]
@@ -69,7 +70,6 @@ async fn the_third_error_stops_the_host() {
         let pid = host.handler_pid();
         // The third connection may be cut off by the host's end: any answer will do.
         if let Ok(mut stream) = tokio::net::TcpStream::connect(&address).await {
-            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
             drop(stream.write_all(b"GET /health/leave HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await);
             drop(stream.read_to_end(&mut Vec::new()).await);
         }
@@ -116,7 +116,7 @@ async fn shutdown_kills_the_handler_and_closes_every_connection() {
     let reservation = FunctionsHost::reserve(port).await.unwrap();
     let host = FunctionsHost::start_on(reservation, on_flex(&host_json(), &[])).await.unwrap();
     let pid = host.handler_pid().unwrap();
-    let mut stream = crate::fixture::connect(&host, "GET /health/stuck HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut stream = connect(&host, "GET /health/stuck HTTP/1.1\r\nHost: x\r\n\r\n").await;
     read_until(&mut stream, "one").await;
     host.shutdown();
     // Without an await: the kill must not depend on a runtime that may be about to end.
@@ -124,7 +124,7 @@ async fn shutdown_kills_the_handler_and_closes_every_connection() {
         std::thread::sleep(std::time::Duration::from_millis(5));
         !runs(pid)
     }));
-    drop(tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut Vec::new()).await);
+    drop(stream.read_to_end(&mut Vec::new()).await);
     until_refused(port).await;
 }
 
@@ -158,7 +158,7 @@ async fn with_function_timeout(timeout: &str) -> FunctionsHost {
 #[tokio::test]
 async fn an_invocation_that_takes_too_long_costs_the_whole_handler_its_life() {
     for path in ["/health/silent", "/health/stuck"] {
-        let host = with_function_timeout("00:00:00.3").await;
+        let host = with_function_timeout("00:00:01").await;
         let pid = host.handler_pid();
         let answer = get(&host, path).await;
         assert!(answer.starts_with("HTTP/1.1 500") || !answer.ends_with("0\r\n\r\n"), "cut off: {answer}");
@@ -178,14 +178,51 @@ async fn an_invocation_that_ends_in_time_costs_nothing() {
 }
 
 #[tokio::test]
+async fn an_invocation_that_takes_too_long_takes_every_other_with_it() {
+    let host = with_function_timeout("00:00:01").await;
+    let silent = get(&host, "/health/silent");
+    let ticking = async {
+        until_logged(&host, "request /health/silent").await;
+        get(&host, "/health/ticks").await
+    };
+    let (silent, ticking) = tokio::join!(silent, ticking);
+    assert!(silent.starts_with("HTTP/1.1 500"), "{silent}");
+    // It would have gone on for another second.
+    assert!(!ticking.contains("done"), "{ticking}");
+}
+
+#[tokio::test]
 async fn what_was_in_flight_is_lost_when_the_handler_is_killed_and_nothing_else() {
-    let host = start(&[]).await;
-    let mut stuck = crate::fixture::connect(&host, "GET /health/stuck HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    const LATER: usize = 20;
+    let post =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}");
+    let host = start(&[("LISTEN_AFTER", "100")]).await;
+    let (kept, again) = (ask(&host, &post("/health/kept")).await, ask(&host, &post("/health/kept")).await);
+    assert_eq!(kept[kept.len() - 8..], again[again.len() - 8..], "the host keeps its connection to the handler");
+    let mut stuck = connect(&host, "GET /health/stuck HTTP/1.1\r\nHost: x\r\n\r\n").await;
     read_until(&mut stuck, "one").await;
+    let mut silent = connect(&host, &post("/health/silent")).await;
+    until_logged(&host, "request /health/silent").await;
+
     let pid = host.handler_pid().unwrap();
-    assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-    until("another handler", || host.handler_pid().is_some_and(|new| new != pid)).await;
-    for _ in 0..20 {
-        assert_eq!(status(&host, "/mcp").await, "200");
+    kill(pid);
+    until("the end", || host.handler_pid() != Some(pid)).await;
+    // Nobody listens yet, and the connection that was kept is dead.
+    let request = post("/health/kept");
+    let (one, two) = tokio::join!(ask(&host, &request), ask(&host, &request));
+    let mut later = vec![one, two];
+    while later.len() < LATER {
+        later.push(ask(&host, &request).await);
     }
+    for answer in later {
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    let mut rest = Vec::new();
+    let end = stuck.read_to_end(&mut rest).await;
+    assert!(end.is_err() || !rest.ends_with(b"0\r\n\r\n"), "broken off, not ended");
+    read_until(&mut silent, "HTTP/1.1 500").await;
+    let seen = |line: &str| host.log_lines().iter().filter(|seen| seen.text == line).count();
+    assert_eq!((seen("request /health/silent"), seen("request /health/kept")), (1, 2 + LATER), "each at most once");
+    assert_eq!((host.state(), host.restarts()), (HostState::Running, 1));
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::fixture::{
-    ask, connect, echoed, get, head, host_json, logged, on_flex, read_until, start, status, until_logged,
+    ask, connect, echoed, get, head, host_json, logged, on_flex, read_until, refusal, start, status, until_logged,
 };
 
 const FORGED: &str = "POST /mcp?x=%20y&z HTTP/1.1\r\nHost: public.example\r\nDisguised-Host: front.example\r\n\
@@ -172,6 +172,44 @@ async fn on_flex_the_host_names_a_listed_origin_in_ordinary_answers_and_no_other
     let core_tools = start(&settings).await;
     let local = ask(&core_tools, &get("https://client.example")).await.to_ascii_lowercase();
     assert!(!local.contains("access-control-allow-origin"), "{local}");
+}
+
+#[tokio::test]
+async fn on_flex_every_answer_has_the_origin_and_one_for_all_is_a_star() {
+    let ask_from = async |origins: &str, path: &str| {
+        let mut keyed = host_json();
+        keyed["customHandler"]["http"]["routes"][0]["authorizationLevel"] = json!("function");
+        let host = FunctionsHost::start(on_flex(&keyed, &[("WEBSITE_CORS_ALLOWED_ORIGINS", origins)])).await.unwrap();
+        let origin = "Origin: https://client.example";
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{origin}\r\nConnection: close\r\n\r\n");
+        ask(&host, &request).await.to_ascii_lowercase()
+    };
+    let two = r#"["https://Client.example", "https://other.example"]"#;
+    for (path, status) in [("/health/cors", "200"), ("/mcp", "401"), ("/nowhere", "404")] {
+        let answer = ask_from(two, path).await;
+        assert!(answer.starts_with(&format!("http/1.1 {status}")), "{answer}");
+        assert!(answer.contains("access-control-allow-origin: https://client.example\r\n"), "{answer}");
+        assert!(answer.contains("vary: origin\r\n"), "{answer}");
+    }
+    // The handler's own word is replaced, and one that is not listed keeps it.
+    for (origins, granted) in [
+        (r#"["*"]"#, "*"),
+        (r#"["https://client.example"]"#, "https://client.example"),
+        (r#"["https://client.example/"]"#, "handler"),
+    ] {
+        let answer = ask_from(origins, "/health/cors").await;
+        let named: Vec<_> =
+            answer.lines().filter_map(|line| line.strip_prefix("access-control-allow-origin: ")).collect();
+        assert_eq!(named, [granted], "{origins}");
+    }
+}
+
+#[tokio::test]
+async fn origins_that_are_no_json_list_keep_the_host_on_flex_from_starting() {
+    for origins in ["https://client.example", "*", "{}", "[1]"] {
+        let error = refusal(on_flex(&host_json(), &[("WEBSITE_CORS_ALLOWED_ORIGINS", origins)])).await.to_string();
+        assert!(error.contains("WEBSITE_CORS_ALLOWED_ORIGINS: is no JSON list"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{ask, connect, get, host_json, options, read_until, start, status, until_logged};
 
-/// A host that waits for 300 ms at most.
+/// A host that waits for a second at most.
 async fn impatient() -> FunctionsHost {
-    let reservation = FunctionsHost::reserve(0).await.unwrap().idle_timeout(Duration::from_millis(300));
+    let reservation = FunctionsHost::reserve(0).await.unwrap().idle_timeout(Duration::from_secs(1));
     FunctionsHost::start_on(reservation, options(&host_json(), &[])).await.unwrap()
 }
 
@@ -25,6 +25,20 @@ async fn each_chunk_is_there_before_the_next_is_made() {
         let seen = read_until(&mut stream, end).await;
         assert!(seen.contains(chunk), "{seen}");
     }
+}
+
+#[tokio::test]
+async fn a_handler_that_hoards_its_chunks_is_found_out() {
+    let host = start(&[]).await;
+    let mut stream = connect(&host, "GET /health/hoard HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    until_logged(&host, "request /health/hoard").await;
+    // It waits for two steps, so however long we wait, nothing comes.
+    let first = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut [0; 1])).await;
+    assert!(first.is_err(), "{first:?}");
+    for _ in 0..2 {
+        assert_eq!(status(&host, "/health/next").await, "204");
+    }
+    read_until(&mut stream, "onetwosix").await;
 }
 
 #[tokio::test]
@@ -78,7 +92,7 @@ async fn silence_within_an_answer_cuts_it_off() {
 #[tokio::test]
 async fn comments_keep_a_quiet_stream_alive() {
     let host = impatient().await;
-    // Twelve comments, 50 ms apart: together twice the limit.
+    // Forty comments, 50 ms apart: together twice the limit.
     let answer = get(&host, "/health/ticks").await;
     assert!(answer.contains("done"), "{answer}");
 }

@@ -1,0 +1,53 @@
+// The handler's settings and the platform's. No secret among them: host storage, telemetry and Entra go by identity.
+param functionAppName string
+param tenantId string
+param clientId string
+
+@description('Client ID of the managed identity (not its principal ID).')
+param identityClientId string
+param baseUrl string
+param allowedOrigins array
+param blobEndpoint string
+param insightsConnectionString string
+
+@description('Optional settings of the handler by name; what is left out keeps the handler\'s own default.')
+param handlerSettings object
+
+resource site 'Microsoft.Web/sites@2024-11-01' existing = {
+  name: functionAppName
+
+  resource settings 'config' = {
+    name: 'appsettings'
+    properties: {
+      // The platform's.
+      AzureWebJobsStorage__credential: 'managedidentity'
+      AzureWebJobsStorage__clientId: identityClientId
+      AzureWebJobsStorage__blobServiceUri: blobEndpoint
+      APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+      // The handler's.
+      TENANT_ID: tenantId
+      CLIENT_ID: clientId
+      MANAGED_IDENTITY_CLIENT_ID: identityClientId
+      RESOURCE_SERVER_URL: baseUrl
+      ALLOWED_ORIGINS: join(allowedOrigins, ',')
+      // An empty value counts as not set.
+      AUDIENCE: handlerSettings.?AUDIENCE ?? ''
+      SCOPE_URI: handlerSettings.?SCOPE_URI ?? ''
+      RESOURCE_DOCUMENTATION: handlerSettings.?RESOURCE_DOCUMENTATION ?? ''
+      AZURE_AUTHORITY_HOST: handlerSettings.?AZURE_AUTHORITY_HOST ?? ''
+      GRAPH_BASE_URL: handlerSettings.?GRAPH_BASE_URL ?? ''
+      ACCEPT_V1_TOKENS: handlerSettings.?ACCEPT_V1_TOKENS ?? ''
+      ALLOWED_CLIENT_IDS: handlerSettings.?ALLOWED_CLIENT_IDS ?? ''
+      JWKS_REFRESH_INTERVAL: handlerSettings.?JWKS_REFRESH_INTERVAL ?? ''
+      JWKS_KEY_TTL: handlerSettings.?JWKS_KEY_TTL ?? ''
+      OBO_MIN_ASSERTION_TTL: handlerSettings.?OBO_MIN_ASSERTION_TTL ?? ''
+      MAX_CONNECTIONS: handlerSettings.?MAX_CONNECTIONS ?? ''
+      MAX_REQUESTS_IN_FLIGHT: handlerSettings.?MAX_REQUESTS_IN_FLIGHT ?? ''
+      MAX_REQUESTS_PER_SECOND: handlerSettings.?MAX_REQUESTS_PER_SECOND ?? ''
+      MAX_CALLER_REQUESTS_PER_MINUTE: handlerSettings.?MAX_CALLER_REQUESTS_PER_MINUTE ?? ''
+      SERVER_NAME: handlerSettings.?SERVER_NAME ?? ''
+      DEBUG: handlerSettings.?DEBUG ?? ''
+    }
+  }
+}

@@ -1,0 +1,15 @@
+// The one identity of the app: host storage, package, telemetry, and the proof towards Entra (federated credential).
+param name string
+param location string
+param tags object
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
+  name: name
+  location: location
+  tags: tags
+}
+
+output id string = identity.id
+output clientId string = identity.properties.clientId
+@description('Object (principal) ID: the subject of the federated credential.')
+output principalId string = identity.properties.principalId
