@@ -80,7 +80,7 @@ var tags = { 'azd-env-name': environmentName }
 var gatewayUrl = useApiManagement ? 'https://apim-${token}.azure-api.net' : ''
 var baseUrl = !empty(publicBaseUrl) ? publicBaseUrl : !empty(gatewayUrl) ? gatewayUrl : functionApp.outputs.url
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags

@@ -6,7 +6,7 @@ param storageAccountId string
 
 var blobZone = 'privatelink.blob.${environment().suffixes.storage}'
 
-resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
   name: name
   location: location
   tags: tags
@@ -55,7 +55,7 @@ resource zone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
   }
 }
 
-resource endpoint 'Microsoft.Network/privateEndpoints@2024-05-01' = {
+resource endpoint 'Microsoft.Network/privateEndpoints@2024-07-01' = {
   name: 'pe-blob-${name}'
   location: location
   tags: tags

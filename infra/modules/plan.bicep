@@ -4,7 +4,7 @@ param location string
 param tags object
 param zoneRedundant bool
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   name: name
   location: location
   tags: tags

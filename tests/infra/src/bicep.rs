@@ -41,6 +41,12 @@ pub struct Module {
 pub struct Resource {
     /// Type, without the version; of a nested one its own part only.
     pub kind: String,
+    /// Type with its parents', without the version.
+    pub full_kind: String,
+    /// The API version, where it says one.
+    pub version: Option<String>,
+    /// Whether it is there already and only referred to.
+    pub existing: bool,
     /// Every property with a value of its own, as `a.b.c` and the value's text. Elements of arrays are `a.0`.
     pub properties: Vec<(String, String)>,
 }
@@ -161,13 +167,33 @@ fn module(node: Node<'_>, text: &[u8]) -> Module {
 }
 
 fn resource(node: Node<'_>, text: &[u8]) -> Resource {
-    let kind = descendant(node, "string").map(|kind| unquoted(kind, text)).unwrap_or_default();
-    let kind = kind.split('@').next().unwrap_or_default().to_owned();
+    let (kind, version) = kind_of(node, text);
+    let mut full_kind = kind.clone();
+    let mut parent = node.parent();
+    while let Some(node) = parent {
+        if node.kind() == "resource_declaration" {
+            full_kind = format!("{}/{full_kind}", kind_of(node, text).0);
+        }
+        parent = node.parent();
+    }
     let mut properties = Vec::new();
-    if let Some(object) = descendant(node, "object") {
+    let object = descendant(node, "object");
+    if let Some(object) = object {
         flatten(object, text, "", &mut properties);
     }
-    Resource { kind, properties }
+    let head = object.map_or(node.end_byte(), |object| object.start_byte());
+    let head = text.get(node.start_byte()..head).unwrap_or_default();
+    let existing = String::from_utf8_lossy(head).contains(" existing ");
+    Resource { kind, full_kind, version, existing, properties }
+}
+
+/// A resource's own type and version.
+fn kind_of(node: Node<'_>, text: &[u8]) -> (String, Option<String>) {
+    let quoted = descendant(node, "string").map(|kind| unquoted(kind, text)).unwrap_or_default();
+    match quoted.split_once('@') {
+        Some((kind, version)) => (kind.to_owned(), Some(version.to_owned())),
+        None => (quoted, None),
+    }
 }
 
 /// Every value below an object or array, by its path.

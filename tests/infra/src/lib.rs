@@ -1,7 +1,8 @@
 //! Checks of `infra/`, for there is no Bicep compiler here: files parse, names resolve, modules fit together, and what must
 //! or must not be in a deployment is or is not.
 //!
-//! Types of Azure's resources are not checked: `az bicep build` does that in the template's own workflow.
+//! Property names and values are held against a snapshot of Azure's published types; `az bicep build` in the template's own
+//! workflow has the last word.
 #![expect(
     clippy::expect_used,
     clippy::missing_panics_doc,
@@ -10,6 +11,7 @@
 
 pub mod bicep;
 pub mod policy;
+pub mod types;
 pub mod wiring;
 
 use std::collections::BTreeMap;
@@ -65,6 +67,7 @@ impl Files {
         let templates = self.templates();
         let mut findings = wiring::findings(&templates);
         findings.extend(policy::findings(&templates));
+        findings.extend(types::findings(&templates));
         findings
     }
 }
