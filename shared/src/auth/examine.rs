@@ -204,9 +204,10 @@ fn optional(document: &str) -> Option<Row> {
 /// How far a time is from now, in words.
 fn distance(time: u64, now: Moment) -> String {
     let now = now.unix_seconds();
-    match time.checked_sub(now) {
-        Some(ahead) => format!("{} min ahead", ahead.div_ceil(60)),
-        None => format!("{} min ago", (now - time) / 60),
+    match time.abs_diff(now) {
+        0..60 => "now".to_owned(),
+        off if time > now => format!("{} min ahead", off / 60),
+        off => format!("{} min ago", off / 60),
     }
 }
 
