@@ -49,7 +49,7 @@ param publicBaseUrl string = ''
 @description('Whether the app registrations are made here, or exist already (made by an administrator or by hooks/entra-app.sh).')
 param entraAppMode string = 'bicep'
 
-@description('With entraAppMode existing: the API registration\'s application (client) ID.')
+@description('The API registration\'s application (client) ID: with entraAppMode existing, and from the second deployment on.')
 param existingClientId string = ''
 
 @description('Further settings of the handler by name, such as { ALLOWED_CLIENT_IDS: \'...\' }. See the README\'s table.')
@@ -76,9 +76,9 @@ param budgetStart string = utcNow('yyyy-MM-01')
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
-// A custom domain or the gateway; otherwise the site's own name, which only Azure knows.
-var gatewayUrl = useApiManagement ? 'https://apim-${token}.azure-api.net' : ''
-var baseUrl = !empty(publicBaseUrl) ? publicBaseUrl : !empty(gatewayUrl) ? gatewayUrl : functionApp.outputs.url
+// A custom domain, the gateway, or the site itself; the names of the latter two only Azure knows.
+var baseUrl = !empty(publicBaseUrl) ? publicBaseUrl : useApiManagement ? apiManagement!.outputs.url : functionApp.outputs.url
+var apiClientId = empty(existingClientId) ? apiFirst!.outputs.clientId : existingClientId
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
@@ -142,9 +142,10 @@ module functionApp 'modules/function-app.bicep' = {
   dependsOn: [roles]
 }
 
-// Twice, because `api://<client ID>` needs a client ID. The first pass sets the token version, which must come before
-// identifier URIs: only v2.0 applications may carry a URL of a domain that the directory has not verified.
-module apiFirst 'modules/entra-api.bicep' = if (entraAppMode == 'bicep') {
+// At first twice, because `api://<client ID>` needs a client ID. The first pass sets the token version, which must come before
+// identifier URIs: only v2.0 applications may carry a URL of a domain that the directory has not verified. Later deployments
+// know the client ID and leave it out, or the URIs would be gone for a moment.
+module apiFirst 'modules/entra-api.bicep' = if (entraAppMode == 'bicep' && empty(existingClientId)) {
   scope: group
   params: {
     uniqueName: 'mcp-${token}'
@@ -160,7 +161,7 @@ module publicClient 'modules/entra-client.bicep' = if (entraAppMode == 'bicep') 
   params: {
     uniqueName: 'mcp-clients-${token}'
     displayName: 'MCP clients (${environmentName})'
-    apiClientId: apiFirst!.outputs.clientId
+    apiClientId: apiClientId
     apiUniqueName: 'mcp-${token}'
   }
 }
@@ -170,7 +171,7 @@ module api 'modules/entra-api.bicep' = if (entraAppMode == 'bicep') {
   params: {
     uniqueName: 'mcp-${token}'
     displayName: 'MCP server (${environmentName})'
-    identifierUris: ['${baseUrl}/mcp', baseUrl, 'api://${apiFirst!.outputs.clientId}']
+    identifierUris: ['${baseUrl}/mcp', baseUrl, 'api://${apiClientId}']
     identityPrincipalId: identity.outputs.principalId
     publicClientIds: [publicClient!.outputs.clientId]
   }

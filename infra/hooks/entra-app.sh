@@ -73,11 +73,18 @@ for scope in json.load(open("infra/scopes.json"))["delegated"]:
 print(json.dumps({"api": {"oauth2PermissionScopes": scopes}}))')
         az rest --method PATCH --uri "https://graph.microsoft.com/v1.0/applications(appId='$CLIENT_ID')" --body "$body"
         if ! present | grep -qx "subject=$MANAGED_IDENTITY_PRINCIPAL_ID"; then
+            cloud=$(az cloud show --query name --output tsv)
+            case "$cloud" in
+                AzureUSGovernment) audience=api://AzureADTokenExchangeUSGov ;;
+                AzureChinaCloud) audience=api://AzureADTokenExchangeChina ;;
+                *) audience=api://AzureADTokenExchange ;;
+            esac
+            authority=$(az cloud show --query endpoints.activeDirectory --output tsv)
             az ad app federated-credential create --id "$CLIENT_ID" --parameters "{
               \"name\": \"managed-identity\",
-              \"issuer\": \"https://login.microsoftonline.com/${TENANT_ID:?}/v2.0\",
+              \"issuer\": \"${authority%/}/${TENANT_ID:?}/v2.0\",
               \"subject\": \"$MANAGED_IDENTITY_PRINCIPAL_ID\",
-              \"audiences\": [\"api://AzureADTokenExchange\"]
+              \"audiences\": [\"$audience\"]
             }" --output none
         fi
         az ad app permission add --id "$CLIENT_ID" --api 00000003-0000-0000-c000-000000000000 \

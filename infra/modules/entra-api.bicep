@@ -77,14 +77,14 @@ resource app 'Microsoft.Graph/applications@v1.0' = {
       resourceAccess: [for permission in scopes.graphDelegated: { id: permission.id, type: 'Scope' }]
     }
   ]
+}
 
-  resource federation 'federatedIdentityCredentials' = {
-    name: '${app.uniqueName}/managed-identity'
-    description: 'The Function App\'s user-assigned identity proves to be this application.'
-    audiences: [audiences[environment().name]]
-    issuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
-    subject: identityPrincipalId
-  }
+resource federation 'Microsoft.Graph/applications/federatedIdentityCredentials@v1.0' = {
+  name: '${app.uniqueName}/managed-identity'
+  description: 'The Function App\'s user-assigned identity proves to be this application.'
+  audiences: [audiences[environment().name]]
+  issuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+  subject: identityPrincipalId
 }
 
 resource principal 'Microsoft.Graph/servicePrincipals@v1.0' = {

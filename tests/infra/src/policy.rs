@@ -6,7 +6,7 @@ use crate::Finding;
 use crate::bicep::{Resource, Template};
 
 /// App settings that Flex Consumption refuses or that would undo what is set elsewhere.
-const FORBIDDEN_SETTINGS: &[&str] = &[
+pub const FORBIDDEN_SETTINGS: &[&str] = &[
     "AzureWebJobsStorage",
     "FUNCTIONS_WORKER_RUNTIME",
     "FUNCTIONS_EXTENSION_VERSION",
@@ -20,7 +20,7 @@ const FORBIDDEN_SETTINGS: &[&str] = &[
 ];
 
 /// A property that must have exactly this value: file, type, path, value.
-const REQUIRED: &[(&str, &str, &str, &str)] = &[
+pub const REQUIRED: &[(&str, &str, &str, &str)] = &[
     ("modules/function-app.bicep", "Microsoft.Web/sites", "properties.httpsOnly", "true"),
     ("modules/function-app.bicep", "Microsoft.Web/sites", "properties.siteConfig.minTlsVersion", "'1.2'"),
     ("modules/function-app.bicep", "Microsoft.Web/sites", "properties.siteConfig.scmMinTlsVersion", "'1.2'"),
@@ -59,14 +59,24 @@ const REQUIRED: &[(&str, &str, &str, &str)] = &[
     ),
     ("modules/entra-api.bicep", "Microsoft.Graph/applications", "api.requestedAccessTokenVersion", "2"),
     ("modules/entra-api.bicep", "Microsoft.Graph/applications", "signInAudience", "'AzureADMyOrg'"),
-    ("modules/entra-api.bicep", "federatedIdentityCredentials", "subject", "identityPrincipalId"),
     (
         "modules/entra-api.bicep",
-        "federatedIdentityCredentials",
+        "Microsoft.Graph/applications/federatedIdentityCredentials",
+        "subject",
+        "identityPrincipalId",
+    ),
+    (
+        "modules/entra-api.bicep",
+        "Microsoft.Graph/applications/federatedIdentityCredentials",
         "issuer",
         "'${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'",
     ),
-    ("modules/entra-api.bicep", "federatedIdentityCredentials", "audiences", "[audiences[environment().name]]"),
+    (
+        "modules/entra-api.bicep",
+        "Microsoft.Graph/applications/federatedIdentityCredentials",
+        "audiences",
+        "[audiences[environment().name]]",
+    ),
     ("modules/entra-client.bicep", "Microsoft.Graph/applications", "isFallbackPublicClient", "true"),
 ];
 

@@ -36,6 +36,7 @@ exit 0
 const GOOD: &[(&str, &str)] = &[
     ("func --version", "echo 4.15.1"),
     ("az provider show*", "echo Registered"),
+    ("az cloud show --query endpoints*", "echo https://login.microsoftonline.com"),
     ("az functionapp list-flexconsumption-locations*", "echo westeurope; echo northeurope"),
 ];
 
@@ -235,6 +236,8 @@ fn the_script_changes_what_differs_and_the_token_version_first() {
     let uris = outcome.called("--identifier-uris https://func-test.azurewebsites.net/mcp").unwrap();
     assert!(version < uris, "{:?}", outcome.calls);
     assert!(outcome.called("federated-credential create").is_some());
+    let issuer = "https://login.microsoftonline.com/aaaabbbb-0000-cccc-1111-dddd2222eeee/v2.0";
+    assert!(outcome.called(issuer).is_some() && outcome.called("api://AzureADTokenExchange\"").is_some());
     let diff = stage.run("entra-app.sh", &["diff"], &[], "");
     assert!(
         diff.text.contains("+ scope=MCP.Tools") && diff.text.contains("- requestedAccessTokenVersion=None"),

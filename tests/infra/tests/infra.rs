@@ -104,6 +104,29 @@ fn every_rule_finds_its_broken_sample() {
 }
 
 #[test]
+fn every_required_property_is_missed_and_every_forbidden_setting_found() {
+    let files = Files::of_the_repository();
+    for (file, kind, path, _) in policy::REQUIRED {
+        let mut templates = files.templates();
+        let template = templates.get_mut(*file).unwrap();
+        for resource in template.resources.iter_mut().filter(|resource| resource.kind == *kind) {
+            resource.properties.retain(|(name, _)| name != path);
+        }
+        let findings = policy::findings(&templates);
+        assert!(findings.iter().any(|finding| finding.0.contains(path)), "{file} {path}: {findings:#?}");
+    }
+    for name in policy::FORBIDDEN_SETTINGS {
+        let mut templates = files.templates();
+        let template = templates.get_mut("modules/app-settings.bicep").unwrap();
+        for resource in &mut template.resources {
+            resource.properties.push((format!("properties.{name}"), "'x'".to_owned()));
+        }
+        let findings = policy::findings(&templates);
+        assert!(findings.iter().any(|finding| finding.0.contains(&format!("{name} must not be set"))), "{name}");
+    }
+}
+
+#[test]
 fn the_identity_has_the_least_roles() {
     let text = std::fs::read_to_string(folder().join("modules/roles.bicep")).unwrap();
     assert!(policy::roles_are_the_least(&text));
