@@ -72,7 +72,8 @@ for scope in json.load(open("infra/scopes.json"))["delegated"]:
         scopes.append({**scope, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, app["appId"] + scope["value"])), "type": "User", "isEnabled": True})
 print(json.dumps({"api": {"oauth2PermissionScopes": scopes}}))')
         az rest --method PATCH --uri "https://graph.microsoft.com/v1.0/applications(appId='$CLIENT_ID')" --body "$body"
-        if ! present | grep -qx "subject=$MANAGED_IDENTITY_PRINCIPAL_ID"; then
+        have=$(present)
+        if ! grep -qx "subject=$MANAGED_IDENTITY_PRINCIPAL_ID" <<<"$have"; then
             cloud=$(az cloud show --query name --output tsv)
             case "$cloud" in
                 AzureUSGovernment) audience=api://AzureADTokenExchangeUSGov ;;

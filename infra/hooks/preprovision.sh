@@ -35,7 +35,9 @@ for provider in Microsoft.App Microsoft.Web Microsoft.Storage Microsoft.ManagedI
 done
 
 location=${AZURE_LOCATION:-$(azd env get-value AZURE_LOCATION)}
-az functionapp list-flexconsumption-locations --query "[].name" --output tsv | grep -qix "${location// /}" ||
+# Into a variable first: grep -q stops reading early, and the pipe would break.
+offered=$(az functionapp list-flexconsumption-locations --query "[].name" --output tsv)
+grep -qix "${location// /}" <<<"$offered" ||
     fail "$location does not offer Flex Consumption; choose one of: az functionapp list-flexconsumption-locations"
 
 case "${ENTRA_APP_MODE:-bicep}" in
