@@ -15,6 +15,7 @@
 //! - **No secret has a `Debug` or `Display` form.** Tokens and secrets live in [`secrecy::SecretString`].
 //! - **One static**: [`process::Process`]. Everything else takes references.
 
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod doctor;

@@ -2,6 +2,7 @@
 
 use once_cell::sync::OnceCell;
 
+use crate::audit::AuditLog;
 use crate::auth::challenge::Challenges;
 use crate::auth::jwks::JwksCache;
 use crate::auth::limits::Limits;
@@ -29,6 +30,8 @@ pub struct Process {
     pub challenges: Challenges,
     /// Tokens for Graph on a user's behalf.
     pub obo: OboClient,
+    /// What was called by whom.
+    pub audit: AuditLog,
     /// Microsoft Graph.
     pub graph: GraphClient,
 }
@@ -47,6 +50,7 @@ impl Process {
             limits: Limits::new(config.limits),
             challenges: Challenges::new(&config),
             obo: OboClient::new(&config, http.clone()),
+            audit: AuditLog::default(),
             graph: GraphClient::new(&config, http),
             config,
         })

@@ -17,6 +17,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
 use serde_json::{Value, json};
+use shared::audit::{Decision, Outcome};
 use shared::auth::caller::{Caller, Permissions};
 use shared::auth::error::AuthError;
 use shared::auth::require_bearer::RefusalSlot;
@@ -26,6 +27,7 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use crate::consent;
 use crate::error::{Failure, consent_sentence, tool_error};
+use crate::record::{DownstreamCalls, Record, outcome_of};
 use crate::tools::ToolCall;
 
 /// The longest a call may take: above Graph's own deadline, far below every proxy's and the host's `functionTimeout`, after
@@ -112,7 +114,7 @@ impl McpServer {
         &self,
         spec: &'static ToolSpec,
         caller: Arc<Caller>,
-        slot: RefusalSlot,
+        (slot, calls): (RefusalSlot, DownstreamCalls),
         request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
@@ -130,7 +132,7 @@ impl McpServer {
             }
             Err(failure) => return Ok(settle(failure, &slot).into()),
         };
-        context.extensions.insert(ToolCall::new(self.process, spec, caller, downstream, slot));
+        context.extensions.insert(ToolCall::new(self.process, spec, caller, downstream, (slot, calls)));
         self.tool_router.call(ToolCallContext::new(self, request, context)).await
     }
 
@@ -202,28 +204,37 @@ impl ServerHandler for McpServer {
         let declared = self.specs.iter().copied().find(|spec| spec.name == request.name);
         let Some(spec) = declared.filter(|spec| visible_to(spec, &caller)) else {
             self.admit(&context)?;
+            drop(Record::new(self.process, caller, None, Decision::NoSuchTool));
             // A tool that is hidden and one that does not exist look the same.
             return Err(ErrorData::invalid_params("tool not found", None));
         };
         if !allowed(spec, &caller) {
             slot.refuse(AuthError::InsufficientScope { needed: vec![spec.scope] });
+            drop(Record::new(self.process, caller, Some(spec), Decision::ScopeMissing));
             return Err(refused());
         }
+        let mut record = Record::new(self.process, Arc::clone(&caller), Some(spec), Decision::Allowed);
         let version = context.protocol_version();
         let cancelled = context.ct.clone();
         let span = info_span!("mcp.tool", gen_ai.tool.name = spec.name);
-        let call = AssertUnwindSafe(self.run(spec, caller, slot, request, context)).catch_unwind();
+        let calls = record.downstream_calls();
+        let call = AssertUnwindSafe(self.run(spec, caller, (slot.clone(), calls), request, context)).catch_unwind();
         let guarded = async {
             tokio::select! {
-                outcome = tokio::time::timeout(CALL_DEADLINE, call) => match outcome {
-                    Ok(Ok(result)) => result,
+                ended = tokio::time::timeout(CALL_DEADLINE, call) => match ended {
+                    Ok(Ok(answer)) => {
+                        record.ended(outcome_of(&answer, &slot));
+                        answer
+                    }
                     // rmcp would never answer a call whose handler panicked.
                     Ok(Err(_)) => {
                         error!("the tool panicked");
+                        record.ended(Outcome::Failed);
                         Err(ErrorData::internal_error("the tool failed", None))
                     }
                     Err(_) => {
                         warn!("the tool took longer than {CALL_DEADLINE:?}");
+                        record.ended(Outcome::TimedOut);
                         Ok(tool_error("The tool took too long. Try again shortly.".to_owned()).into())
                     }
                 },

@@ -4,6 +4,7 @@ mod get_my_profile;
 mod whoami;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::model::CallToolResult;
@@ -15,6 +16,7 @@ use shared::process::Process;
 use shared::tool::ToolSpec;
 
 use crate::error::Failure;
+use crate::record::DownstreamCalls;
 use crate::server::{McpServer, settle};
 
 impl McpServer {
@@ -32,6 +34,7 @@ pub(crate) struct ToolCall {
     caller: Arc<Caller>,
     downstream: Option<AccessToken>,
     slot: RefusalSlot,
+    calls: DownstreamCalls,
 }
 
 impl ToolCall {
@@ -40,9 +43,9 @@ impl ToolCall {
         spec: &'static ToolSpec,
         caller: Arc<Caller>,
         downstream: Option<AccessToken>,
-        slot: RefusalSlot,
+        (slot, calls): (RefusalSlot, DownstreamCalls),
     ) -> Self {
-        Self { process, spec, caller, downstream, slot }
+        Self { process, spec, caller, downstream, slot, calls }
     }
 
     pub(crate) fn caller(&self) -> &Caller {
@@ -59,6 +62,7 @@ impl ToolCall {
             return Err(Failure::tell("This tool does not declare what it reaches."));
         };
         let (obo, permissions) = (&self.process.obo, self.spec.downstream);
+        self.count();
         let replaced = match ask(&self.process.graph, token).await {
             Ok(value) => return Ok(value),
             Err(GraphError::TokenRefused) => {
@@ -71,6 +75,7 @@ impl ToolCall {
             Err(cause) => return Err(Failure::of_graph(cause, obo, &self.caller)),
         };
         let token = replaced.map_err(|cause| Failure::of_exchange(cause, obo, &self.caller))?;
+        self.count();
         ask(&self.process.graph, &token).await.map_err(|cause| {
             if matches!(cause, GraphError::TokenRefused | GraphError::ClaimsChallenge { .. }) {
                 // A second refusal: this token is of no use to the next call either.
@@ -78,6 +83,10 @@ impl ToolCall {
             }
             Failure::of_graph(cause, obo, &self.caller)
         })
+    }
+
+    fn count(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The result of a call that failed.

@@ -27,6 +27,12 @@ impl RefusalSlot {
         drop(self.0.set(refusal));
     }
 
+    /// Whether the request is refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.0.get().is_some()
+    }
+
     fn taken(&self) -> Option<&AuthError> {
         self.0.get()
     }

@@ -1,0 +1,75 @@
+//! One call's line in the audit log: written when the record is dropped, so whatever becomes of the call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rmcp::ErrorData;
+use rmcp::model::CallToolResponse;
+use shared::audit::{Decision, Entry, Outcome};
+use shared::auth::caller::Caller;
+use shared::auth::require_bearer::RefusalSlot;
+use shared::moment::Moment;
+use shared::process::Process;
+use shared::tool::ToolSpec;
+
+/// How often a call asked Graph.
+pub(crate) type DownstreamCalls = Arc<AtomicU32>;
+
+/// A call under way.
+pub(crate) struct Record {
+    process: &'static Process,
+    caller: Arc<Caller>,
+    spec: Option<&'static ToolSpec>,
+    decision: Decision,
+    outcome: Outcome,
+    calls: DownstreamCalls,
+    started: Moment,
+}
+
+impl Record {
+    /// A call on which this was decided. One that is allowed counts as cancelled until it ends otherwise.
+    pub(crate) fn new(
+        process: &'static Process,
+        caller: Arc<Caller>,
+        spec: Option<&'static ToolSpec>,
+        decision: Decision,
+    ) -> Self {
+        let outcome = if decision == Decision::Allowed { Outcome::Cancelled } else { Outcome::NotRun };
+        Self { process, caller, spec, decision, outcome, calls: Arc::default(), started: Moment::now() }
+    }
+
+    /// Where the call counts what it asks of Graph.
+    pub(crate) fn downstream_calls(&self) -> DownstreamCalls {
+        Arc::clone(&self.calls)
+    }
+
+    pub(crate) fn ended(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+/// How an answer counts.
+pub(crate) fn outcome_of(answer: &Result<CallToolResponse, ErrorData>, slot: &RefusalSlot) -> Outcome {
+    match answer {
+        _ if slot.is_refused() => Outcome::Refused,
+        Ok(CallToolResponse::Complete(result)) if result.is_error == Some(true) => Outcome::ToolError,
+        Ok(CallToolResponse::Complete(_)) => Outcome::Ok,
+        Ok(_) => Outcome::Asked,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.process.audit.write(&Entry {
+            caller: &self.caller,
+            tool: self.spec.map_or("-", |spec| spec.name),
+            decision: self.decision,
+            outcome: self.outcome,
+            scope: self.spec.map_or("-", |spec| spec.scope),
+            downstream: self.spec.map_or(&[], |spec| spec.downstream),
+            downstream_calls: self.calls.load(Ordering::Relaxed),
+            duration: Moment::now().since(self.started),
+        });
+    }
+}
