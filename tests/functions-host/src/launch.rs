@@ -1,5 +1,6 @@
 //! One start of the handler: the command, its environment, and the question whether it answers yet.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use crate::host_json::HostJson;
 
 /// How often readiness is asked for.
 const POLL: Duration = Duration::from_millis(25);
+
+/// How often a start is tried again while the executable is still open for writing somewhere.
+const MAX_BUSY: u32 = 40;
 
 /// How the handler is started, each time.
 #[derive(Debug)]
@@ -53,7 +57,27 @@ impl Launch {
 
     /// Starts the process. It dies with its handle.
     pub(crate) fn spawn(&self) -> Result<Child, HostError> {
-        Command::new(&self.executable)
+        let mut busy = 0;
+        let child = loop {
+            match self.command().spawn() {
+                // Another thread has started a process meanwhile, and until that becomes a program of its own it holds every
+                // file open that was being written, a freshly unpacked executable as well.
+                Err(cause) if cause.kind() == ErrorKind::ExecutableFileBusy && busy < MAX_BUSY => {
+                    busy += 1;
+                    std::thread::sleep(POLL);
+                }
+                child => break child,
+            }
+        };
+        child.map_err(|cause| HostError::Executable {
+            path: self.executable.clone(),
+            problem: format!("cannot be started in {}: {cause}", self.working_directory.display()),
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.executable);
+        command
             .args(&self.arguments)
             .current_dir(&self.working_directory)
             .env_clear()
@@ -61,12 +85,8 @@ impl Launch {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|cause| HostError::Executable {
-                path: self.executable.clone(),
-                problem: format!("cannot be started in {}: {cause}", self.working_directory.display()),
-            })
+            .kill_on_drop(true);
+        command
     }
 
     /// Waits until `GET /` is taken. Any answer counts, a broken one too; only a refused connection keeps the host waiting.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,15 +23,6 @@ struct Outcome {
     calls: Vec<String>,
 }
 
-/// What a stand-in does: writes its call down, then the first case of `answers` that fits, else nothing.
-const STAND_IN: &str = r#"#!/bin/sh
-echo "$(basename "$0") $*" >> "$CALLS"
-case "$(basename "$0") $*" in
-ANSWERS
-esac
-exit 0
-"#;
-
 /// Everything in order: signed in, all providers registered, the region offers Flex Consumption.
 const GOOD: &[(&str, &str)] = &[
     ("func --version", "echo 4.15.1"),
@@ -49,17 +40,21 @@ impl Stage {
         }
         let infra = infra::folder();
         fs::copy(infra.join("scopes.json"), root.join("infra/scopes.json")).unwrap();
+        // Links, never copies: a program that has just been written is "busy" for as long as any process that another test
+        // started meanwhile has not become a program of its own.
         for entry in fs::read_dir(infra.join("hooks")).unwrap().flatten() {
-            fs::copy(entry.path(), root.join("infra/hooks").join(entry.file_name())).unwrap();
+            symlink(entry.path(), root.join("infra/hooks").join(entry.file_name())).unwrap();
+        }
+        let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-in.sh");
+        for name in ["az", "azd", "func", "cargo"] {
+            symlink(&stand_in, root.join("bin").join(name)).unwrap();
         }
         // The first that fits counts: what a test says comes before what is usual.
         let mut cases = String::new();
         for (call, answer) in answers.iter().chain(GOOD) {
             writeln!(cases, "{}) {answer} ;;", quoted(call)).unwrap();
         }
-        for name in ["az", "azd", "func", "cargo"] {
-            executable(&root.join("bin").join(name), &STAND_IN.replace("ANSWERS", &cases));
-        }
+        fs::write(root.join("answers"), format!("case \"$call\" in\n{cases}esac\n")).unwrap();
         stage
     }
 
@@ -69,7 +64,13 @@ impl Stage {
         drop(fs::remove_file(&calls));
         let path = format!("{}:/usr/bin:/bin:/usr/local/bin", root.join("bin").display());
         let mut command = Command::new(root.join("infra/hooks").join(hook));
-        command.args(arguments).env_clear().env("PATH", path).env("CALLS", &calls).env("DOCTOR_PAUSE", "0");
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", path)
+            .env("CALLS", &calls)
+            .env("ANSWERS", root.join("answers"))
+            .env("DOCTOR_PAUSE", "0");
         for (name, value) in [
             ("AZURE_ENV_NAME", "test"),
             ("AZURE_LOCATION", "West Europe"),
@@ -107,11 +108,6 @@ fn quoted(call: &str) -> String {
         Some(start) => format!("'{start}'*"),
         None => format!("'{call}'"),
     }
-}
-
-fn executable(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
