@@ -7,7 +7,7 @@ pub mod claims;
 pub mod error;
 pub mod examine;
 pub mod jwks;
-mod jws;
+pub(crate) mod jws;
 pub mod limits;
 pub mod require_bearer;
 pub mod verifier;

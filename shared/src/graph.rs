@@ -1,5 +1,7 @@
-//! Microsoft Graph, as far as the tools need it: a fixed base, fixed paths, typed answers. Never a URL from a caller or a
+//! Microsoft Graph, as far as the tools need it: a fixed base, paths of ours, typed answers. Never a URL from a caller or a
 //! document.
+
+mod path;
 
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use http::StatusCode;
 use http::header::{ACCEPT, WWW_AUTHENTICATE};
 use reqwest::Url;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tracing::{Instrument as _, info_span};
 use uuid::Uuid;
 
@@ -17,6 +20,8 @@ use crate::obo::cache::AccessToken;
 use crate::obo::claims;
 use crate::obo::retry::{self, Failure};
 
+pub use path::{GraphPath, NotAnIdentifier};
+
 /// One try. A profile has a few hundred bytes.
 const TRY: Limits = Limits { total: Duration::from_secs(10), body: 256 * 1024 };
 
@@ -24,7 +29,8 @@ const TRY: Limits = Limits { total: Duration::from_secs(10), body: 256 * 1024 };
 const TOTAL: Duration = Duration::from_secs(30);
 
 /// `GET /me` with exactly the fields that are shown: least data (OWASP API3).
-const ME: &str = "/v1.0/me?$select=id,displayName,userPrincipalName,mail,jobTitle,officeLocation,preferredLanguage";
+const ME: GraphPath =
+    GraphPath::new("/v1.0/me?$select=id,displayName,userPrincipalName,mail,jobTitle,officeLocation,preferredLanguage");
 
 /// The Graph client.
 #[derive(Debug)]
@@ -97,12 +103,21 @@ impl GraphClient {
     ///
     /// [`GraphError`], once what passes by itself has been waited for: a short `Retry-After`, a 5xx, a broken connection.
     pub async fn me(&self, token: &AccessToken) -> Result<UserProfile, GraphError> {
-        let answer = self.get(ME, token).instrument(info_span!("graph.request")).await?;
+        self.read(&ME, token).await
+    }
+
+    /// What Graph answers to a GET of this path, at most 256 KiB of JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`GraphClient::me`].
+    pub async fn read<T: DeserializeOwned>(&self, path: &GraphPath, token: &AccessToken) -> Result<T, GraphError> {
+        let answer = self.get(path, token).instrument(info_span!("graph.request")).await?;
         serde_json::from_slice(&answer.body).map_err(|_| GraphError::Unreadable)
     }
 
-    /// A GET of a fixed path. It changes nothing, so it may be repeated.
-    async fn get(&self, path: &'static str, token: &AccessToken) -> Result<Answer, GraphError> {
+    /// A GET. It changes nothing, so it may be repeated.
+    async fn get(&self, path: &GraphPath, token: &AccessToken) -> Result<Answer, GraphError> {
         let started = Moment::now();
         let mut tries = 0;
         loop {
@@ -119,7 +134,7 @@ impl GraphClient {
         }
     }
 
-    async fn once(&self, path: &'static str, token: &AccessToken) -> Result<Answer, GraphError> {
+    async fn once(&self, path: &GraphPath, token: &AccessToken) -> Result<Answer, GraphError> {
         let url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|_| GraphError::Unreadable)?;
         let request = self
             .http

@@ -19,6 +19,8 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod doctor;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod graph;
 pub mod host;
 pub mod http;

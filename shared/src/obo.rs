@@ -10,6 +10,6 @@ pub mod error;
 mod refusals;
 pub(crate) mod retry;
 mod throttled_users;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use refusals::is_federation;

@@ -81,7 +81,7 @@ async fn read(body: Body) -> Result<Bytes, Response> {
 }
 
 /// The first byte of the JSON value, if the bytes are exactly one JSON value in UTF-8.
-fn first_byte_of_json(bytes: &[u8]) -> Option<u8> {
+pub(crate) fn first_byte_of_json(bytes: &[u8]) -> Option<u8> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut parser = serde_json::Deserializer::from_str(text);
     IgnoredAny::deserialize(&mut parser).ok()?;

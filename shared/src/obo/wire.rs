@@ -10,14 +10,14 @@ use crate::moment::Moment;
 
 /// A good answer.
 #[derive(Deserialize)]
-pub(super) struct TokenResponse {
-    pub(super) token_type: String,
-    pub(super) access_token: SecretString,
+pub(crate) struct TokenResponse {
+    pub(crate) token_type: String,
+    pub(crate) access_token: SecretString,
     /// Seconds.
-    pub(super) expires_in: u64,
+    pub(crate) expires_in: u64,
     /// Seconds after which Entra would like the token to be renewed.
     #[serde(default)]
-    pub(super) refresh_in: Option<u64>,
+    pub(crate) refresh_in: Option<u64>,
 }
 
 /// A refusal. Descriptions may name people and are not read.
@@ -40,7 +40,7 @@ const SESSION_OVER: &[u32] = &[50057, 50173, 70043, 700_082, 500_133, 50013];
 const TRANSIENT: &[u32] = &[90055, 90033, 90024];
 
 /// Reads the token endpoint's answer.
-pub(super) fn read(answer: &Answer) -> Result<TokenResponse, OboError> {
+pub(crate) fn read(answer: &Answer) -> Result<TokenResponse, OboError> {
     if answer.status.is_success() {
         let token: TokenResponse = serde_json::from_slice(&answer.body)
             .map_err(|_| unavailable(answer, "an unreadable token answer", false))?;
