@@ -7,7 +7,7 @@ use emulator::{Endpoint, Fault, User};
 use futures::future::join_all;
 use http::Request;
 use http_body_util::BodyExt as _;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::world::{Reply, World, check};
@@ -89,6 +89,38 @@ async fn one_connection_too_many_is_told_so() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), free).await.expect("the place comes back");
+}
+
+#[tokio::test]
+async fn nothing_is_smuggled_behind_a_chunked_body() {
+    let world = World::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = handler::app(world.process);
+    tokio::spawn(shared::host::serve::until_stopped(listener, app, 10, std::future::pending()));
+    let second = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let answers = async |first: String| {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all((first + second).as_bytes()).await.unwrap();
+        connection.shutdown().await.unwrap();
+        let mut answers = String::new();
+        connection.read_to_string(&mut answers).await.unwrap();
+        answers
+    };
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\n";
+    let lengths = [
+        format!("{head}Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", second.len()),
+        format!("{head}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ];
+    for first in lengths {
+        let answers = answers(first).await;
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        assert!(answers.starts_with("HTTP/1.1 401 ") && answers.contains("connection: close"), "{answers}");
+    }
+    // With one length only, the next request has its answer.
+    let plain = answers(format!("{head}Content-Length: 0\r\n\r\n")).await;
+    assert_eq!(plain.matches("HTTP/1.1 ").count(), 2, "{plain}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use http::Request;
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -100,10 +101,16 @@ impl Connections {
         let service = service_fn(move |request: Request<Incoming>| {
             phase.serving();
             first.cancel();
+            let chunked = request.headers().contains_key(TRANSFER_ENCODING);
             let (served, phase) = (app.clone().oneshot(request), phase.clone());
             async move {
-                let answer = served.await;
+                let mut answer = served.await;
                 phase.waiting();
+                if chunked && let Ok(answer) = &mut answer {
+                    // With a Content-Length beside it, where this request ends is a matter of opinion, and hyper does not say
+                    // whether there was one: whatever follows on this connection is not read (RFC 9112 §6.1, §11.2).
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 answer
             }
         });
