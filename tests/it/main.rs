@@ -27,5 +27,6 @@ mod mcp;
 mod metadata;
 mod mutations;
 mod on_behalf_of;
+mod robustness;
 mod tools;
 mod world;

@@ -64,6 +64,11 @@ impl World {
         Self { app: handler::app(process), emulator, process }
     }
 
+    /// Other routes for the same process.
+    pub(crate) fn serve(&mut self, app: Router) {
+        self.app = app;
+    }
+
     pub(crate) async fn until_keys_are_there(&self) {
         let wait = async {
             while self.process.jwks.status().usable == 0 {
