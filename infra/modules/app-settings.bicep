@@ -46,6 +46,10 @@ resource site 'Microsoft.Web/sites@2024-11-01' existing = {
       MAX_REQUESTS_IN_FLIGHT: handlerSettings.?MAX_REQUESTS_IN_FLIGHT ?? ''
       MAX_REQUESTS_PER_SECOND: handlerSettings.?MAX_REQUESTS_PER_SECOND ?? ''
       MAX_CALLER_REQUESTS_PER_MINUTE: handlerSettings.?MAX_CALLER_REQUESTS_PER_MINUTE ?? ''
+      MAX_CALLER_GRAPH_REQUESTS: handlerSettings.?MAX_CALLER_GRAPH_REQUESTS ?? ''
+      OTEL_EXPORTER_OTLP_ENDPOINT: handlerSettings.?OTEL_EXPORTER_OTLP_ENDPOINT ?? ''
+      OTEL_EXPORTER_OTLP_PROTOCOL: handlerSettings.?OTEL_EXPORTER_OTLP_PROTOCOL ?? ''
+      OTEL_EXPORTER_OTLP_HEADERS: handlerSettings.?OTEL_EXPORTER_OTLP_HEADERS ?? ''
       SERVER_NAME: handlerSettings.?SERVER_NAME ?? ''
       DEBUG: handlerSettings.?DEBUG ?? ''
     }

@@ -95,7 +95,9 @@ pub enum Outcome {
 }
 
 impl Decision {
-    fn as_str(self) -> &'static str {
+    /// As the log spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::ScopeMissing => "scope_missing",
@@ -105,7 +107,9 @@ impl Decision {
 }
 
 impl Outcome {
-    fn as_str(self) -> &'static str {
+    /// As the log spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NotRun => "-",
             Self::Ok => "ok",

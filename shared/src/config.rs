@@ -43,10 +43,14 @@ pub const VARIABLES: &[&str] = &[
     "MAX_REQUESTS_IN_FLIGHT",
     "MAX_REQUESTS_PER_SECOND",
     "MAX_CALLER_REQUESTS_PER_MINUTE",
+    "MAX_CALLER_GRAPH_REQUESTS",
     "HOST",
     "PORT",
     "SERVER_NAME",
     "DEBUG",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_HEADERS",
 ];
 
 /// Everything the process needs to know, checked.
@@ -93,6 +97,10 @@ pub struct Config {
     pub server_name: String,
     /// `DEBUG`: readable logs instead of JSON lines.
     pub debug: bool,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the base URL of a collector, without a trailing slash; without one nothing is exported.
+    /// `OTEL_EXPORTER_OTLP_PROTOCOL` can only be `http/protobuf`; `OTEL_EXPORTER_OTLP_HEADERS` is checked here and read by
+    /// the exporter.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// How much one process takes on. All per instance: instances do not know of each other.
@@ -107,6 +115,9 @@ pub struct Limits {
     /// `MAX_CALLER_REQUESTS_PER_MINUTE`, default 12,000: calls of one verified caller. Far more than people and agents
     /// need: it stops a client that runs wild.
     pub caller_requests_per_minute: NonZeroU32,
+    /// `MAX_CALLER_GRAPH_REQUESTS`, default 8: requests to Graph under way at once for one caller. Graph throttles the whole
+    /// tenant's application, so one user must not use up everybody's share.
+    pub caller_graph_requests: usize,
 }
 
 /// How the process proves itself at the token endpoint.
@@ -207,6 +218,7 @@ impl Config {
         let listen = settings.listen();
         let server_name = settings.server_name();
         let debug = settings.boolean("DEBUG");
+        let otlp_endpoint = settings.otlp_endpoint();
 
         let (Some(credential), []) = (credential, settings.faults()) else {
             return Err(settings.into_error());
@@ -232,6 +244,7 @@ impl Config {
             listen,
             server_name,
             debug,
+            otlp_endpoint,
         })
     }
 

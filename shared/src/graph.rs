@@ -3,14 +3,16 @@
 
 mod path;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::{ACCEPT, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tracing::{Instrument as _, info_span};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
 
 use crate::config::Config;
@@ -19,6 +21,8 @@ use crate::moment::Moment;
 use crate::obo::cache::AccessToken;
 use crate::obo::claims;
 use crate::obo::retry::{self, Failure};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace_context;
 
 pub use path::{GraphPath, NotAnIdentifier};
 
@@ -37,6 +41,7 @@ const ME: GraphPath =
 pub struct GraphClient {
     http: HttpClient,
     base_url: String,
+    metrics: Arc<Metrics>,
 }
 
 /// The signed-in user (Graph `user` resource, as far as selected).
@@ -93,8 +98,8 @@ pub enum GraphError {
 impl GraphClient {
     /// A client for the configured Graph.
     #[must_use]
-    pub fn new(config: &Config, http: HttpClient) -> Self {
-        Self { http, base_url: config.graph_base_url.clone() }
+    pub fn new(config: &Config, http: HttpClient, metrics: Arc<Metrics>) -> Self {
+        Self { http, base_url: config.graph_base_url.clone(), metrics }
     }
 
     /// The profile of the user whose token this is (Graph "Get a user", `/me`).
@@ -112,7 +117,7 @@ impl GraphClient {
     ///
     /// As [`GraphClient::me`].
     pub async fn read<T: DeserializeOwned>(&self, path: &GraphPath, token: &AccessToken) -> Result<T, GraphError> {
-        let answer = self.get(path, token).instrument(info_span!("graph.request")).await?;
+        let answer = self.get(path, token).await?;
         serde_json::from_slice(&answer.body).map_err(|_| GraphError::Unreadable)
     }
 
@@ -121,7 +126,7 @@ impl GraphClient {
         let started = Moment::now();
         let mut tries = 0;
         loop {
-            let error = match self.once(path, token).await {
+            let error = match self.once(path, token).instrument(span_of_try()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -136,13 +141,24 @@ impl GraphClient {
 
     async fn once(&self, path: &GraphPath, token: &AccessToken) -> Result<Answer, GraphError> {
         let url = Url::parse(&format!("{}{path}", self.base_url)).map_err(|_| GraphError::Unreadable)?;
+        let mut trace = HeaderMap::new();
+        trace_context::hand_on(&mut trace);
         let request = self
             .http
             .get(url)
             .bearer_auth(token.expose())
             .header(ACCEPT, "application/json")
-            .header("client-request-id", Uuid::new_v4().to_string());
-        let answer = client::send(request, TRY).await?;
+            .header("client-request-id", Uuid::new_v4().to_string())
+            .headers(trace);
+        let started = Moment::now();
+        let answer = client::send(request, TRY).await;
+        let outcome = answer.as_ref().map(|answer| answer.status.as_u16()).map_err(HttpError::class);
+        self.metrics.downstream_request("graph", outcome, Moment::now().since(started));
+        match outcome {
+            Ok(status) => Span::current().record("http.response.status_code", status),
+            Err(class) => Span::current().record("error.type", class),
+        };
+        let answer = answer?;
         match answer.status {
             StatusCode::OK => Ok(answer),
             StatusCode::UNAUTHORIZED => Err(refused(&answer)),
@@ -151,6 +167,18 @@ impl GraphClient {
             status => Err(GraphError::Denied(status.as_u16())),
         }
     }
+}
+
+/// One try's span (HTTP conventions, "HTTP client"). The path is not told: it may carry identifiers.
+fn span_of_try() -> Span {
+    info_span!(
+        "graph.request",
+        otel.name = "GET graph",
+        otel.kind = "client",
+        http.request.method = "GET",
+        http.response.status_code = Empty,
+        error.type = Empty,
+    )
 }
 
 /// A 401: with claims where a new token that carries them would do.

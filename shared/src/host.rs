@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
@@ -20,17 +21,21 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::process::Process;
-use crate::telemetry;
+use crate::telemetry::Telemetry;
+use crate::telemetry::request::observe;
 
 /// `EX_CONFIG`.
 const EXIT_CONFIG: u8 = 78;
 
-/// These routes, `GET /`, and a guard round all of them.
+/// These routes, `GET /`, and round all of them a guard and the one line a request leaves in the log.
 ///
 /// The Functions host asks `GET /` every 25 ms until anything answers, and later as a ping. A panic outside of a tool fails
 /// its request; the process lives on.
-pub fn complete(routes: Router) -> Router {
-    routes.route("/", get(async || StatusCode::NO_CONTENT)).layer(CatchPanicLayer::custom(|_| panicked()))
+pub fn complete(process: &'static Process, routes: Router) -> Router {
+    routes
+        .route("/", get(async || StatusCode::NO_CONTENT))
+        .layer(CatchPanicLayer::custom(|_| panicked()))
+        .layer(middleware::from_fn_with_state(process, observe))
 }
 
 fn panicked() -> Response<Body> {
@@ -40,14 +45,27 @@ fn panicked() -> Response<Body> {
 
 /// Serves what `app` makes until told to stop. The whole `main` of an executable.
 pub fn run(app: impl FnOnce(&'static Process) -> Router) -> ExitCode {
-    let (config, runtime) = match prepare() {
+    let Prepared { config, runtime, telemetry } = match prepare() {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
-    match runtime.block_on(listen_and_serve(config, app)) {
+    let served = runtime.block_on(listen_and_serve(config, &telemetry, app));
+    telemetry.finish();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => failed(&cause),
     }
+}
+
+/// What an executable starts with.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The checked settings.
+    pub config: Config,
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Logs, and what is exported; to be finished before the runtime goes.
+    pub telemetry: Telemetry,
 }
 
 /// Settings, logs and a runtime; or the exit code, with the reason told.
@@ -55,24 +73,36 @@ pub fn run(app: impl FnOnce(&'static Process) -> Router) -> ExitCode {
 /// # Errors
 ///
 /// [`ExitCode`] 78 where settings are not usable, 1 where the runtime cannot start.
-pub fn prepare() -> Result<(Config, Runtime), ExitCode> {
+pub fn prepare() -> Result<Prepared, ExitCode> {
     let config = Config::from_lookup(environment).map_err(|faults| {
         eprintln!("handler: {faults}");
         ExitCode::from(EXIT_CONFIG)
     })?;
-    telemetry::install(environment("RUST_LOG").as_deref(), config.debug);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map(|runtime| (config, runtime)).map_err(|cause| failed(&format!("cannot start the runtime: {cause}")))
+    let runtime = runtime.map_err(|cause| failed(&format!("cannot start the runtime: {cause}")))?;
+    let telemetry = Telemetry::start(&config, environment("RUST_LOG").as_deref(), runtime.handle());
+    match telemetry {
+        Ok(telemetry) => Ok(Prepared { config, runtime, telemetry }),
+        Err(cause) => {
+            eprintln!("handler: telemetry cannot start: {cause}");
+            Err(ExitCode::from(EXIT_CONFIG))
+        }
+    }
 }
 
 /// Listens before anything else: the host asks at once, and nothing here waits for the network.
-async fn listen_and_serve(config: Config, app: impl FnOnce(&'static Process) -> Router) -> Result<(), String> {
+async fn listen_and_serve(
+    config: Config,
+    telemetry: &Telemetry,
+    app: impl FnOnce(&'static Process) -> Router,
+) -> Result<(), String> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|cause| format!("cannot listen on {}: {cause}", config.listen))?;
     info!(server.address = %config.listen, mcp.url = config.mcp_url.as_str(), "listening");
     let process = Process::new(config).map_err(|cause| cause.to_string())?.install();
     process.start();
+    telemetry.measure(&process.metrics);
     serve::until_stopped(listener, app(process), process.config.limits.connections, serve::stop_signal()).await;
     Ok(())
 }

@@ -73,6 +73,19 @@ pub enum HttpError {
     Broken(String),
 }
 
+impl HttpError {
+    /// The error's class, for metrics: one word.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Timeout(_) => "timeout",
+            Self::TooLarge(_) => "too_large",
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
 /// The client could not be built: no usable TLS roots.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot start; are CA certificates installed in this image?")]

@@ -17,6 +17,7 @@
 
 pub mod audit;
 pub mod auth;
+mod background;
 pub mod config;
 pub mod doctor;
 #[cfg(fuzzing)]

@@ -1,5 +1,7 @@
 //! The one process: everything that lives as long as it does.
 
+use std::sync::Arc;
+
 use once_cell::sync::OnceCell;
 
 use crate::audit::AuditLog;
@@ -11,6 +13,8 @@ use crate::config::Config;
 use crate::graph::GraphClient;
 use crate::http::{HttpClient, HttpClientError};
 use crate::obo::client::OboClient;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::request::LineBudget;
 
 /// The workspace's only static: the key cache and the on-behalf-of cache must be one per process.
 static PROCESS: OnceCell<Process> = OnceCell::new();
@@ -34,6 +38,9 @@ pub struct Process {
     pub audit: AuditLog,
     /// Microsoft Graph.
     pub graph: GraphClient,
+    /// What is counted and measured.
+    pub metrics: Arc<Metrics>,
+    pub(crate) lines: LineBudget,
 }
 
 impl Process {
@@ -44,15 +51,18 @@ impl Process {
     /// [`HttpClientError`] where TLS cannot be set up.
     pub fn new(config: Config) -> Result<Self, HttpClientError> {
         let http = HttpClient::new()?;
+        let metrics = Arc::new(Metrics::default());
         Ok(Self {
-            jwks: JwksCache::new(&config, http.clone()),
+            jwks: JwksCache::new(&config, http.clone(), Arc::clone(&metrics)),
             verifier: TokenVerifier::new(&config),
             limits: Limits::new(config.limits),
             challenges: Challenges::new(&config),
-            obo: OboClient::new(&config, http.clone()),
+            obo: OboClient::new(&config, http.clone(), Arc::clone(&metrics)),
             audit: AuditLog::default(),
-            graph: GraphClient::new(&config, http),
+            graph: GraphClient::new(&config, http, Arc::clone(&metrics)),
             config,
+            metrics,
+            lines: LineBudget::default(),
         })
     }
 
@@ -71,6 +81,17 @@ impl Process {
     pub fn start(&'static self) {
         self.jwks.keep_fresh();
         self.obo.keep_ready();
-        self.limits.keep_small();
+        self.limits.keep_small(Arc::clone(&self.metrics));
+        self.measure();
+    }
+
+    /// What is looked at whenever measurements are collected.
+    fn measure(&'static self) {
+        let metrics = &self.metrics;
+        metrics.gauge("jwks.keys", "{key}", || Some(self.jwks.status().usable as u64));
+        metrics.gauge("jwks.age", "s", || self.jwks.status().age.map(|age| age.as_secs()));
+        metrics.gauge("obo.cache.entries", "{token}", || Some(self.obo.cache_size().0));
+        metrics.gauge("obo.cache.size", "By", || Some(self.obo.cache_size().1));
+        metrics.gauge("obo.breaker.open", "1", || Some(self.obo.breaker_is_open().into()));
     }
 }

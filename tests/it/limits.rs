@@ -65,6 +65,36 @@ async fn one_call_too_many_at_once_is_refused_at_once_and_its_place_comes_back()
 }
 
 #[tokio::test]
+async fn one_user_asks_graph_only_so_often_at_once_and_others_do_not_wait_for_that() {
+    let world = World::with(&[("MAX_CALLER_GRAPH_REQUESTS", "2")]).await;
+    let token = |user| world.emulator.token(user).claim("scp", "access_as_user MCP.Tools").build();
+    let (alice, bob) = (token(User::Alice), token(User::Bob));
+    world.emulator.faults().set(Endpoint::GraphMe, Fault::Delay(Duration::from_millis(1_500)));
+    let of_alice = join_all((0..5).map(|_| world.call_tool(&alice, "get_my_profile")));
+    let asked = || world.emulator.counters().graph_me;
+    let meanwhile = async {
+        while asked() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(asked(), 2, "the others wait");
+        let of_bob = world.call_tool(&bob, "get_my_profile");
+        let seen = async {
+            while asked() < 3 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            world.emulator.faults().clear();
+        };
+        tokio::join!(of_bob, seen).0
+    };
+    let (of_alice, of_bob) = tokio::join!(of_alice, meanwhile);
+    for reply in of_alice.iter().chain([&of_bob]) {
+        check(reply, "200");
+        assert!(reply.structured()["id"].is_string());
+    }
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let world = World::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

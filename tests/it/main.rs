@@ -28,5 +28,6 @@ mod metadata;
 mod mutations;
 mod on_behalf_of;
 mod robustness;
+mod telemetry;
 mod tools;
 mod world;

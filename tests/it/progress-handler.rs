@@ -13,7 +13,7 @@ use rmcp::handler::server::router::tool::ToolRoute;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ProgressNotificationParam, Tool};
 use serde_json::{Map, Value};
-use shared::host;
+use shared::host::{self, Prepared};
 use shared::process::Process;
 use shared::tool::{CONNECT_SCOPE, ToolSpec};
 use tracing::info;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     if host::environment("AWS_LAMBDA_RUNTIME_API").is_none() {
         return host::run(app);
     }
-    let (config, runtime) = match host::prepare() {
+    let Prepared { config, runtime, .. } = match host::prepare() {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
@@ -41,7 +41,7 @@ fn app(process: &'static Process) -> Router {
     let count = Tool::new(COUNT.name, "Counts, and tells how far it is.", Arc::new(Map::new()));
     let route = ToolRoute::new_dyn(count, |context| Box::pin(run(context)));
     let extra = vec![ExtraTool { spec: &COUNT, route }];
-    host::complete(Router::new().merge(health::router(process)).merge(mcp::router_with(process, extra)))
+    host::complete(process, Router::new().merge(health::router(process)).merge(mcp::router_with(process, extra)))
 }
 
 /// Says so when the call is dropped before its end.

@@ -24,7 +24,7 @@ async fn a_tool_that_panics_fails_its_own_call_and_no_other() {
     let tool = Tool::new(BROKEN.name, "Panics.", Arc::new(Map::new()));
     let route = ToolRoute::new_dyn(tool, |_| Box::pin(async { panic!("a tool of the test's") }));
     let extra = vec![ExtraTool { spec: &BROKEN, route }];
-    world.serve(host::complete(::mcp::router_with(world.process, extra)));
+    world.serve(host::complete(world.process, ::mcp::router_with(world.process, extra)));
 
     let (alice, bob) = (world.emulator.token(User::Alice).build(), world.emulator.token(User::Bob).build());
     let (broken, whole) = tokio::join!(
@@ -46,7 +46,7 @@ async fn a_tool_that_panics_fails_its_own_call_and_no_other() {
 async fn a_panic_outside_of_a_tool_is_a_500_without_a_word_about_it() {
     let mut world = World::start().await;
     let broken = Router::new().route("/broken", get(async || -> &'static str { panic!("a route of the test's") }));
-    world.serve(host::complete(broken.merge(health::router(world.process))));
+    world.serve(host::complete(world.process, broken.merge(health::router(world.process))));
     let reply = world.get("/broken").await;
     check(&reply, "500");
     assert_eq!(reply.body, "");

@@ -13,5 +13,5 @@ use shared::process::Process;
 pub fn app(process: &'static Process) -> Router {
     let routes =
         Router::new().merge(health::router(process)).merge(well_known::router(process)).merge(mcp::router(process));
-    host::complete(routes)
+    host::complete(process, routes)
 }

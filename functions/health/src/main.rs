@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use shared::host;
 
 fn main() -> ExitCode {
-    host::run(|process| host::complete(health::router(process)))
+    host::run(|process| host::complete(process, health::router(process)))
 }

@@ -2,16 +2,22 @@
 
 use std::process::ExitCode;
 
-use shared::host;
+use shared::host::{self, Prepared};
 use shared::process::Process;
 
 fn main() -> ExitCode {
-    let (config, runtime) = match host::prepare() {
+    let Prepared { config, runtime, telemetry } = match host::prepare() {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
     match Process::new(config) {
-        Ok(process) => lambda::run(process.install(), &runtime, handler::app),
+        Ok(process) => {
+            let process = process.install();
+            telemetry.measure(&process.metrics);
+            let code = lambda::run(process, &runtime, handler::app);
+            telemetry.finish();
+            code
+        }
         Err(cause) => host::failed(&cause.to_string()),
     }
 }

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use shared::host;
 
 fn main() -> ExitCode {
-    host::run(|process| host::complete(mcp::router(process)))
+    host::run(|process| host::complete(process, mcp::router(process)))
 }

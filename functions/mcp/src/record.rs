@@ -10,7 +10,10 @@ use shared::auth::caller::Caller;
 use shared::auth::require_bearer::RefusalSlot;
 use shared::moment::Moment;
 use shared::process::Process;
+use shared::telemetry::request::RequestLog;
 use shared::tool::ToolSpec;
+
+use crate::server::Identity;
 
 /// How often a call asked Graph.
 pub(crate) type DownstreamCalls = Arc<AtomicU32>;
@@ -24,18 +27,28 @@ pub(crate) struct Record {
     outcome: Outcome,
     calls: DownstreamCalls,
     started: Moment,
+    log: RequestLog,
 }
 
 impl Record {
     /// A call on which this was decided. One that is allowed counts as cancelled until it ends otherwise.
     pub(crate) fn new(
         process: &'static Process,
-        caller: Arc<Caller>,
+        Identity { caller, log, .. }: &Identity,
         spec: Option<&'static ToolSpec>,
         decision: Decision,
     ) -> Self {
         let outcome = if decision == Decision::Allowed { Outcome::Cancelled } else { Outcome::NotRun };
-        Self { process, caller, spec, decision, outcome, calls: Arc::default(), started: Moment::now() }
+        Self {
+            process,
+            caller: Arc::clone(caller),
+            spec,
+            decision,
+            outcome,
+            calls: Arc::default(),
+            started: Moment::now(),
+            log: log.clone(),
+        }
     }
 
     /// Where the call counts what it asks of Graph.
@@ -61,15 +74,23 @@ pub(crate) fn outcome_of(answer: &Result<CallToolResponse, ErrorData>, slot: &Re
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let tool = self.spec.map_or("-", |spec| spec.name);
+        let duration = Moment::now().since(self.started);
+        let (what, failed) = match self.decision {
+            Decision::Allowed => (self.outcome.as_str(), !matches!(self.outcome, Outcome::Ok | Outcome::Asked)),
+            decision => (decision.as_str(), true),
+        };
+        self.log.tool_call(tool, what);
+        self.process.metrics.tool_call(tool, failed.then_some(what), duration);
         self.process.audit.write(&Entry {
             caller: &self.caller,
-            tool: self.spec.map_or("-", |spec| spec.name),
+            tool,
             decision: self.decision,
             outcome: self.outcome,
             scope: self.spec.map_or("-", |spec| spec.scope),
             downstream: self.spec.map_or(&[], |spec| spec.downstream),
             downstream_calls: self.calls.load(Ordering::Relaxed),
-            duration: Moment::now().since(self.started),
+            duration,
         });
     }
 }

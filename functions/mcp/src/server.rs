@@ -21,9 +21,14 @@ use shared::audit::{Decision, Outcome};
 use shared::auth::caller::{Caller, Permissions};
 use shared::auth::error::AuthError;
 use shared::auth::require_bearer::RefusalSlot;
+use shared::moment::Moment;
+use shared::obo::cache::AccessToken;
 use shared::process::Process;
+use shared::telemetry::request::RequestLog;
+use shared::telemetry::trace_context;
 use shared::tool::{CONNECT_SCOPE, TOOLS, ToolSpec};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, error, info, info_span, warn};
 
 use crate::consent;
 use crate::error::{Failure, consent_sentence, tool_error};
@@ -51,6 +56,27 @@ pub struct ExtraTool {
     pub spec: &'static ToolSpec,
     /// The tool; its name is the declaration's.
     pub route: ToolRoute<McpServer>,
+}
+
+/// Who asks, as `require_bearer` left it: the verified caller, the place for a refusal, and what the request's line says.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) slot: RefusalSlot,
+    pub(crate) log: RequestLog,
+}
+
+impl Identity {
+    fn of(context: &RequestContext<RoleServer>, method: &'static str) -> Result<Self, ErrorData> {
+        // Closed by default: without the middleware in front nobody gets in.
+        let nobody = || ErrorData::internal_error("no verified caller", None);
+        let extensions = &context.extensions.get::<Parts>().ok_or_else(nobody)?.extensions;
+        let caller = extensions.get::<Arc<Caller>>().cloned().ok_or_else(nobody)?;
+        let slot = extensions.get::<RefusalSlot>().cloned().ok_or_else(nobody)?;
+        let log = RequestLog::of(extensions);
+        log.asks(method);
+        Ok(Self { caller, slot, log })
+    }
 }
 
 /// The one handler; requests share it.
@@ -92,13 +118,14 @@ impl McpServer {
     }
 
     /// The caller, if it holds any permission of ours at all; otherwise a 403 that asks for the one to connect with.
-    fn admit(&self, context: &RequestContext<RoleServer>) -> Result<(Arc<Caller>, RefusalSlot), ErrorData> {
-        let (caller, slot) = identity(context)?;
-        let admitted = caller.has_scope(CONNECT_SCOPE) || self.specs.iter().any(|spec| allowed(spec, &caller));
+    fn admit(&self, context: &RequestContext<RoleServer>, method: &'static str) -> Result<Identity, ErrorData> {
+        let identity = Identity::of(context, method)?;
+        let caller = &identity.caller;
+        let admitted = caller.has_scope(CONNECT_SCOPE) || self.specs.iter().any(|spec| allowed(spec, caller));
         if admitted {
-            return Ok((caller, slot));
+            return Ok(identity);
         }
-        slot.refuse(AuthError::InsufficientScope { needed: vec![CONNECT_SCOPE] });
+        identity.slot.refuse(AuthError::InsufficientScope { needed: vec![CONNECT_SCOPE] });
         Err(refused())
     }
 
@@ -113,16 +140,16 @@ impl McpServer {
     async fn run(
         &self,
         spec: &'static ToolSpec,
-        caller: Arc<Caller>,
-        (slot, calls): (RefusalSlot, DownstreamCalls),
+        identity: Identity,
+        calls: DownstreamCalls,
         request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if consent::was_asked(&request) {
             // The person may just have consented: what is remembered is old news.
-            self.process.obo.forget_refusal(&caller, spec.downstream);
+            self.process.obo.forget_refusal(&identity.caller, spec.downstream);
         }
-        let downstream = match self.exchange(spec, &caller).await {
+        let downstream = match self.exchange(spec, &identity).await {
             Ok(downstream) => downstream,
             Err(Failure::AskForConsent { url }) => {
                 return Ok(match consent::ask(&context, &request, &url) {
@@ -130,23 +157,25 @@ impl McpServer {
                     None => tool_error(consent_sentence(&url)).into(),
                 });
             }
-            Err(failure) => return Ok(settle(failure, &slot).into()),
+            Err(failure) => return Ok(settle(failure, &identity.slot).into()),
         };
-        context.extensions.insert(ToolCall::new(self.process, spec, caller, downstream, (slot, calls)));
+        context.extensions.insert(ToolCall::new(self.process, spec, identity, downstream, calls));
         self.tool_router.call(ToolCallContext::new(self, request, context)).await
     }
 
     async fn exchange(
         &self,
         spec: &'static ToolSpec,
-        caller: &Arc<Caller>,
-    ) -> Result<Option<shared::obo::cache::AccessToken>, Failure> {
+        Identity { caller, log, .. }: &Identity,
+    ) -> Result<Option<AccessToken>, Failure> {
         if spec.downstream.is_empty() {
             return Ok(None);
         }
-        let obo = &self.process.obo;
-        let token = obo.acquire_token(caller, spec.downstream).await;
-        token.map(Some).map_err(|cause| Failure::of_exchange(cause, obo, caller))
+        let (obo, started) = (&self.process.obo, Moment::now());
+        let acquired = obo.acquire_token(caller, spec.downstream).await;
+        let origin = acquired.as_ref().ok().map(|(_, origin)| origin.as_str());
+        log.exchanged(origin, Moment::now().since(started));
+        acquired.map(|(token, _)| Some(token)).map_err(|cause| Failure::of_exchange(cause, obo, caller))
     }
 }
 
@@ -161,7 +190,7 @@ impl ServerHandler for McpServer {
     }
 
     async fn ping(&self, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {
-        self.admit(&context).map(drop)
+        self.admit(&context, "ping").map(drop)
     }
 
     async fn initialize(
@@ -169,12 +198,12 @@ impl ServerHandler for McpServer {
         request: InitializeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
-        self.admit(&context)?;
+        self.admit(&context, "initialize")?;
         self.negotiate_initialize(&request)
     }
 
     async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
-        self.admit(&context)?;
+        self.admit(&context, "server/discover")?;
         Ok(DiscoverResult::from_server_info(PROTOCOL_VERSIONS.to_vec(), self.get_info())
             .with_ttl_ms(CACHE_TTL_MS)
             .with_cache_scope(CacheScope::Private))
@@ -185,7 +214,7 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let (caller, _) = self.admit(&context)?;
+        let Identity { caller, .. } = self.admit(&context, "tools/list")?;
         let version = context.protocol_version();
         let mut result = ListToolsResult::with_all_items(self.visible_tools(&caller));
         if is_modern(version.as_ref()) {
@@ -200,40 +229,47 @@ impl ServerHandler for McpServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let (caller, slot) = identity(&context)?;
+        const METHOD: &str = "tools/call";
+        let identity = Identity::of(&context, METHOD)?;
         let declared = self.specs.iter().copied().find(|spec| spec.name == request.name);
-        let Some(spec) = declared.filter(|spec| visible_to(spec, &caller)) else {
-            self.admit(&context)?;
-            drop(Record::new(self.process, caller, None, Decision::NoSuchTool));
+        let Some(spec) = declared.filter(|spec| visible_to(spec, &identity.caller)) else {
+            self.admit(&context, METHOD)?;
+            drop(Record::new(self.process, &identity, None, Decision::NoSuchTool));
             // A tool that is hidden and one that does not exist look the same.
             return Err(ErrorData::invalid_params("tool not found", None));
         };
-        if !allowed(spec, &caller) {
-            slot.refuse(AuthError::InsufficientScope { needed: vec![spec.scope] });
-            drop(Record::new(self.process, caller, Some(spec), Decision::ScopeMissing));
+        if !allowed(spec, &identity.caller) {
+            identity.slot.refuse(AuthError::InsufficientScope { needed: vec![spec.scope] });
+            drop(Record::new(self.process, &identity, Some(spec), Decision::ScopeMissing));
             return Err(refused());
         }
-        let mut record = Record::new(self.process, Arc::clone(&caller), Some(spec), Decision::Allowed);
+        let mut record = Record::new(self.process, &identity, Some(spec), Decision::Allowed);
         let version = context.protocol_version();
         let cancelled = context.ct.clone();
-        let span = info_span!("mcp.tool", gen_ai.tool.name = spec.name);
-        let calls = record.downstream_calls();
-        let call = AssertUnwindSafe(self.run(spec, caller, (slot.clone(), calls), request, context)).catch_unwind();
+        let span = span_of(spec, &context);
+        let (slot, calls) = (identity.slot.clone(), record.downstream_calls());
+        let call = AssertUnwindSafe(self.run(spec, identity, calls, request, context)).catch_unwind();
         let guarded = async {
             tokio::select! {
                 ended = tokio::time::timeout(CALL_DEADLINE, call) => match ended {
                     Ok(Ok(answer)) => {
-                        record.ended(outcome_of(&answer, &slot));
+                        let outcome = outcome_of(&answer, &slot);
+                        if !matches!(outcome, Outcome::Ok | Outcome::Asked) {
+                            Span::current().record("error.type", outcome.as_str());
+                        }
+                        record.ended(outcome);
                         answer
                     }
                     // rmcp would never answer a call whose handler panicked.
                     Ok(Err(_)) => {
                         error!("the tool panicked");
+                        Span::current().record("error.type", Outcome::Failed.as_str());
                         record.ended(Outcome::Failed);
                         Err(ErrorData::internal_error("the tool failed", None))
                     }
                     Err(_) => {
                         warn!("the tool took longer than {CALL_DEADLINE:?}");
+                        Span::current().record("error.type", Outcome::TimedOut.as_str());
                         record.ended(Outcome::TimedOut);
                         Ok(tool_error("The tool took too long. Try again shortly.".to_owned()).into())
                     }
@@ -253,13 +289,20 @@ impl ServerHandler for McpServer {
     }
 }
 
-/// The verified caller and the place for a refusal, as `require_bearer` left them.
-fn identity(context: &RequestContext<RoleServer>) -> Result<(Arc<Caller>, RefusalSlot), ErrorData> {
-    let parts = context.extensions.get::<Parts>();
-    let caller = parts.and_then(|parts| parts.extensions.get::<Arc<Caller>>()).cloned();
-    let slot = parts.and_then(|parts| parts.extensions.get::<RefusalSlot>()).cloned();
-    // Closed by default: without the middleware in front nobody gets in.
-    caller.zip(slot).ok_or_else(|| ErrorData::internal_error("no verified caller", None))
+/// A tool call's span (MCP conventions, "Server"), part of the trace that the client names.
+fn span_of(spec: &'static ToolSpec, context: &RequestContext<RoleServer>) -> Span {
+    let span = info_span!(
+        "mcp.tool",
+        otel.name = %format_args!("tools/call {}", spec.name),
+        otel.kind = "server",
+        mcp.method.name = "tools/call",
+        mcp.protocol.version = context.protocol_version().as_ref().map(ProtocolVersion::as_str),
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = spec.name,
+        error.type = Empty,
+    );
+    trace_context::adopt_meta(&span, context.meta.get_traceparent(), context.meta.get_tracestate());
+    span
 }
 
 /// Whether a caller of this kind could ever use the tool, whatever its token carries now.

@@ -3,21 +3,20 @@
 mod get_my_profile;
 mod whoami;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::model::CallToolResult;
 use shared::auth::caller::Caller;
-use shared::auth::require_bearer::RefusalSlot;
 use shared::graph::{GraphClient, GraphError};
+use shared::moment::Moment;
 use shared::obo::cache::AccessToken;
 use shared::process::Process;
 use shared::tool::ToolSpec;
 
 use crate::error::Failure;
 use crate::record::DownstreamCalls;
-use crate::server::{McpServer, settle};
+use crate::server::{Identity, McpServer, settle};
 
 impl McpServer {
     /// Every tool. A new one adds its router here and its declaration to `shared::tool`.
@@ -31,9 +30,8 @@ impl McpServer {
 pub(crate) struct ToolCall {
     process: &'static Process,
     spec: &'static ToolSpec,
-    caller: Arc<Caller>,
+    identity: Identity,
     downstream: Option<AccessToken>,
-    slot: RefusalSlot,
     calls: DownstreamCalls,
 }
 
@@ -41,15 +39,15 @@ impl ToolCall {
     pub(crate) fn new(
         process: &'static Process,
         spec: &'static ToolSpec,
-        caller: Arc<Caller>,
+        identity: Identity,
         downstream: Option<AccessToken>,
-        (slot, calls): (RefusalSlot, DownstreamCalls),
+        calls: DownstreamCalls,
     ) -> Self {
-        Self { process, spec, caller, downstream, slot, calls }
+        Self { process, spec, identity, downstream, calls }
     }
 
     pub(crate) fn caller(&self) -> &Caller {
-        &self.caller
+        &self.identity.caller
     }
 
     /// Asks Graph on the caller's behalf. A token that Graph refuses is replaced once: by a new one where it was revoked (or
@@ -62,36 +60,50 @@ impl ToolCall {
             return Err(Failure::tell("This tool does not declare what it reaches."));
         };
         let (obo, permissions) = (&self.process.obo, self.spec.downstream);
-        self.count();
-        let replaced = match ask(&self.process.graph, token).await {
+        let Identity { caller, log, .. } = &self.identity;
+        let refused = match self.ask(&ask, token).await? {
             Ok(value) => return Ok(value),
-            Err(GraphError::TokenRefused) => {
-                obo.forget(&self.caller, permissions);
-                obo.acquire_token(&self.caller, permissions).await
-            }
-            Err(GraphError::ClaimsChallenge { claims }) => {
-                obo.answer_challenge(&self.caller, permissions, &claims).await
-            }
-            Err(cause) => return Err(Failure::of_graph(cause, obo, &self.caller)),
+            Err(refused) => refused,
         };
-        let token = replaced.map_err(|cause| Failure::of_exchange(cause, obo, &self.caller))?;
-        self.count();
-        ask(&self.process.graph, &token).await.map_err(|cause| {
+        let started = Moment::now();
+        let replaced = match refused {
+            GraphError::TokenRefused => {
+                obo.forget(caller, permissions);
+                obo.acquire_token(caller, permissions).await.map(|(token, _)| token)
+            }
+            GraphError::ClaimsChallenge { claims } => obo.answer_challenge(caller, permissions, &claims).await,
+            cause => return Err(Failure::of_graph(cause, obo, caller)),
+        };
+        log.exchanged(None, Moment::now().since(started));
+        let token = replaced.map_err(|cause| Failure::of_exchange(cause, obo, caller))?;
+        self.ask(&ask, &token).await?.map_err(|cause| {
             if matches!(cause, GraphError::TokenRefused | GraphError::ClaimsChallenge { .. }) {
                 // A second refusal: this token is of no use to the next call either.
-                obo.forget(&self.caller, permissions);
+                obo.forget(caller, permissions);
             }
-            Failure::of_graph(cause, obo, &self.caller)
+            Failure::of_graph(cause, obo, caller)
         })
     }
 
-    fn count(&self) {
+    /// Asks Graph once, in the caller's turn.
+    async fn ask<T>(
+        &self,
+        ask: &impl AsyncFn(&GraphClient, &AccessToken) -> Result<T, GraphError>,
+        token: &AccessToken,
+    ) -> Result<Result<T, GraphError>, Failure> {
+        let Some(_place) = self.process.limits.graph_place(&self.identity.caller).await else {
+            return Err(Failure::tell("Microsoft Graph is still busy with your other requests. Try again shortly."));
+        };
         self.calls.fetch_add(1, Ordering::Relaxed);
+        let started = Moment::now();
+        let answer = ask(&self.process.graph, token).await;
+        self.identity.log.asked_graph(Moment::now().since(started));
+        Ok(answer)
     }
 
     /// The result of a call that failed.
     pub(crate) fn fail(&self, failure: Failure) -> CallToolResult {
-        settle(failure, &self.slot)
+        settle(failure, &self.identity.slot)
     }
 }
 

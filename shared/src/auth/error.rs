@@ -41,6 +41,51 @@ pub enum AuthError {
     },
 }
 
+impl AuthError {
+    /// The refusal's class, for metrics and the log: one word, the same for every refusal of its kind.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::MissingToken => "missing_token",
+            Self::AmbiguousCredentials(_) => "ambiguous_credentials",
+            Self::InvalidToken(fault) => fault.class(),
+            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::InteractionRequired { .. } => "interaction_required",
+            Self::TooManyRequests(..) => "too_many_requests",
+            Self::Overloaded => "overloaded",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+        }
+    }
+}
+
+impl TokenFault {
+    fn class(self) -> &'static str {
+        match self {
+            Self::NotBearer => "token_not_bearer",
+            Self::TooLong => "token_too_long",
+            Self::Malformed(_) => "token_malformed",
+            Self::Header(_) => "token_header",
+            Self::ForGraph => "token_for_graph",
+            Self::UnknownKey => "token_unknown_key",
+            Self::Signature => "token_signature",
+            Self::Claims => "token_claims",
+            Self::Expired => "token_expired",
+            Self::Times(_) => "token_times",
+            Self::Issuer => "token_issuer",
+            Self::KeyIssuer => "token_key_issuer",
+            Self::Tenant => "token_tenant",
+            Self::Audience => "token_audience",
+            Self::Version => "token_version",
+            Self::ObjectId => "token_object_id",
+            Self::KeyBound => "token_key_bound",
+            Self::NoPermissions => "token_no_permissions",
+            Self::Client => "token_client",
+            Self::Revoked => "token_revoked",
+            Self::AboutToExpire => "token_about_to_expire",
+        }
+    }
+}
+
 /// What exactly is wrong with a token: for the log, never for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFault {

@@ -15,10 +15,12 @@ use rand::Rng as _;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::error::{AuthError, TokenFault};
+use crate::background;
 use crate::config::Config;
 use crate::http::HttpClient;
 use crate::moment::Moment;
 use crate::single_flight::{Flight, SingleFlight};
+use crate::telemetry::metrics::Metrics;
 use fetch::{FetchError, KeySource, Survey};
 pub use key_set::VerificationKey;
 use key_set::{KeySet, Merge};
@@ -32,6 +34,9 @@ const EMPTY_RETRY: Duration = Duration::from_secs(4);
 
 /// While there are keys and fetching fails: the longest pause between attempts.
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
+
+/// The longest that a fetch may take, whatever it waits for: one that never ended would keep every later one from starting.
+const LONGEST_FETCH: Duration = Duration::from_secs(30);
 
 /// From when on failing refreshes are an error and not only a warning.
 const WORRYING_AGE: Duration = Duration::from_hours(2);
@@ -48,6 +53,7 @@ pub struct JwksCache {
     budget: Mutex<RefreshBudget>,
     refresh_interval: Duration,
     key_ttl: Duration,
+    metrics: Arc<Metrics>,
 }
 
 /// How the keys stand, for `/health/ready`.
@@ -62,7 +68,7 @@ pub struct KeyStatus {
 impl JwksCache {
     /// An empty cache for the configured tenant. Nothing is fetched yet.
     #[must_use]
-    pub fn new(config: &Config, http: HttpClient) -> Self {
+    pub fn new(config: &Config, http: HttpClient, metrics: Arc<Metrics>) -> Self {
         Self {
             keys: ArcSwap::from_pointee(KeySet::default()),
             source: KeySource::new(config, http),
@@ -70,14 +76,17 @@ impl JwksCache {
             budget: Mutex::new(RefreshBudget::new(Moment::now())),
             refresh_interval: config.jwks_refresh_interval,
             key_ttl: config.jwks_key_ttl,
+            metrics,
         }
     }
 
     /// Starts fetching, now and then every refresh interval, in the background.
     pub fn keep_fresh(&'static self) {
-        tokio::spawn(async move {
+        let longest_silence = 2 * self.refresh_interval.max(LONGEST_RETRY) + LONGEST_FETCH;
+        background::keep_going("jwks", longest_silence, Arc::clone(&self.metrics), move |pulse| async move {
             let mut failures: u32 = 0;
             loop {
+                pulse.beat();
                 let outcome = self.fetch().landed().await;
                 failures = if matches!(outcome, Ok(Ok(()))) { 0 } else { failures.saturating_add(1) };
                 tokio::time::sleep(self.pause(failures)).await;
@@ -173,13 +182,15 @@ impl JwksCache {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).attempted(Moment::now());
         self.flights.join((), || {
             let fetch = async move {
-                let fetched = self.source.fetch(Moment::now()).await;
-                match fetched {
+                let fetch = tokio::time::timeout(LONGEST_FETCH, self.source.fetch(Moment::now()));
+                match fetch.await.unwrap_or(Err(FetchError::Stuck)) {
                     Ok(keys) => {
+                        self.metrics.keys_fetched("ok");
                         self.take_in(keys);
                         Ok(())
                     }
                     Err(error) => {
+                        self.metrics.keys_fetched("failed");
                         self.report(&error);
                         Err(error)
                     }
@@ -216,12 +227,36 @@ impl JwksCache {
     fn pause(&self, failures: u32) -> Duration {
         let random: f64 = rand::rng().random();
         if failures == 0 {
-            return self.refresh_interval.mul_f64(0.9 + 0.2 * random);
+            return spread(self.refresh_interval, random);
         }
         if self.status().usable == 0 {
             return EMPTY_RETRY.mul_f64(0.25 + 0.75 * random);
         }
         let doubled = Duration::from_secs(5) * 2_u32.saturating_pow(failures.min(7));
         Duration::from_secs(1) + doubled.min(LONGEST_RETRY).mul_f64(random)
+    }
+}
+
+/// The interval, a tenth shorter to a tenth longer: instances that started together do not ask together. `random` is from 0 to 1.
+fn spread(interval: Duration, random: f64) -> Duration {
+    interval.mul_f64(0.9 + 0.2 * random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_instances_that_start_together_do_not_refresh_together() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let mut random = rand::rng();
+        let mut in_each_half_minute = std::collections::HashMap::new();
+        for _ in 0..1_000 {
+            let pause = spread(HOUR, random.random());
+            assert!((HOUR * 9 / 10..=HOUR * 11 / 10).contains(&pause), "{pause:?}");
+            *in_each_half_minute.entry(pause.as_secs() / 30).or_insert(0) += 1;
+        }
+        // 1,000 over 12 minutes are 42 in each half minute.
+        assert!(in_each_half_minute.values().all(|count| *count < 100), "{in_each_half_minute:?}");
     }
 }

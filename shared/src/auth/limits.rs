@@ -9,14 +9,23 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::caller::Caller;
 use super::error::AuthError;
+use crate::background;
 use crate::config;
+use crate::telemetry::metrics::Metrics;
 
 /// How often callers who have been quiet are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
+
+/// The most callers whose requests to Graph are counted. Where there are more, some may have more under way.
+const MAX_COUNTED_CALLERS: u64 = 10_000;
+
+/// How long a request to Graph waits for the same caller's others.
+const GRAPH_WAIT: Duration = Duration::from_secs(10);
 
 /// The limits of a process, and what is used of them.
 #[derive(Debug)]
@@ -25,6 +34,9 @@ pub struct Limits {
     everybody: DefaultDirectRateLimiter,
     /// By object ID: the one tenant's users and service principals.
     callers: DefaultKeyedRateLimiter<String>,
+    /// By object ID, too.
+    graph: Cache<String, Arc<Semaphore>>,
+    graph_requests: usize,
     clock: DefaultClock,
 }
 
@@ -38,14 +50,17 @@ impl Limits {
             room: Arc::new(Semaphore::new(limits.requests_in_flight)),
             everybody: RateLimiter::direct(Quota::per_second(limits.requests_per_second)),
             callers: RateLimiter::keyed(Quota::per_minute(limits.caller_requests_per_minute)),
+            graph: Cache::new(MAX_COUNTED_CALLERS),
+            graph_requests: limits.caller_graph_requests,
             clock: DefaultClock::default(),
         }
     }
 
     /// Forgets quiet callers from time to time, in the background.
-    pub(crate) fn keep_small(&'static self) {
-        tokio::spawn(async {
+    pub(crate) fn keep_small(&'static self, metrics: Arc<Metrics>) {
+        background::keep_going("limits", 2 * FORGET_EVERY, metrics, move |pulse| async move {
             loop {
+                pulse.beat();
                 tokio::time::sleep(FORGET_EVERY).await;
                 self.callers.retain_recent();
                 self.callers.shrink_to_fit();
@@ -73,6 +88,14 @@ impl Limits {
         let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(self.clock.now());
         let key = caller.object_id().to_owned();
         self.callers.check_key(&key).map_err(|until| AuthError::TooManyRequests("from one caller", wait(until)))
+    }
+
+    /// A place for one request to Graph, free again when it is dropped; waits a little for the same caller's others. `None`:
+    /// they take too long.
+    pub async fn graph_place(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        let of_caller =
+            self.graph.get_with_by_ref(caller.object_id(), || Arc::new(Semaphore::new(self.graph_requests)));
+        tokio::time::timeout(GRAPH_WAIT, of_caller.acquire_owned()).await.ok()?.ok()
     }
 
     /// How many calls are under way at most, less those that are.

@@ -9,12 +9,14 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::AUTHORIZATION;
-use tracing::{Instrument as _, debug, info, info_span, warn};
+use tracing::{Instrument as _, info_span};
 
 use super::bearer::BearerToken;
 use super::caller::Caller;
 use super::error::AuthError;
+use crate::moment::Moment;
 use crate::process::Process;
+use crate::telemetry::request::RequestLog;
 
 /// Where code behind the middleware leaves a refusal that must become an HTTP status: MCP's own errors cannot carry one.
 #[derive(Clone, Debug, Default)]
@@ -40,17 +42,25 @@ impl RefusalSlot {
 
 /// Lets a request pass with its [`Caller`], or refuses it.
 pub async fn require_bearer(State(process): State<&'static Process>, mut request: Request, next: Next) -> Response {
+    let log = RequestLog::of(request.extensions());
+    let refused = |refusal: &AuthError| {
+        log.refused(refusal);
+        process.challenges.refuse(refusal)
+    };
     let place = match process.limits.enter() {
         Ok(place) => place,
-        Err(refusal) => return refused(process, &refusal),
+        Err(refusal) => return refused(&refusal),
     };
+    let started = Moment::now();
     let token = BearerToken::from_request(request.headers(), request.uri().query());
-    let caller = match authenticate(process, token).instrument(info_span!("auth.verify")).await {
+    let verified = authenticate(process, token).instrument(info_span!("auth.verify")).await;
+    log.verified(verified.as_ref().ok(), Moment::now().since(started));
+    let caller = match verified {
         Ok(caller) => caller,
-        Err(refusal) => return refused(process, &refusal),
+        Err(refusal) => return refused(&refusal),
     };
     if let Err(refusal) = process.limits.admit(&caller) {
-        return refused(process, &refusal);
+        return refused(&refusal);
     }
     request.headers_mut().remove(AUTHORIZATION);
     let slot = RefusalSlot::default();
@@ -58,24 +68,11 @@ pub async fn require_bearer(State(process): State<&'static Process>, mut request
     request.extensions_mut().insert(slot.clone());
     let response = next.run(request).await;
     match slot.taken() {
-        Some(refusal) => refused(process, refusal),
+        Some(refusal) => refused(refusal),
         None => place.until_sent(response),
     }
 }
 
 async fn authenticate(process: &'static Process, token: Result<BearerToken, AuthError>) -> Result<Caller, AuthError> {
     process.verifier.authenticate(token?, &process.jwks).await
-}
-
-/// Logs a refusal once, where it becomes a response.
-fn refused(process: &Process, refusal: &AuthError) -> Response {
-    match refusal {
-        // One line for each of a flood would be a second flood.
-        AuthError::MissingToken | AuthError::Overloaded | AuthError::TooManyRequests(..) => {
-            debug!("refused: {refusal}");
-        }
-        AuthError::KeysUnavailable { .. } => warn!("refused: {refusal}"),
-        _ => info!("refused: {refusal}"),
-    }
-    process.challenges.refuse(refusal)
 }

@@ -227,6 +227,7 @@ impl<'a> Settings<'a> {
             requests_in_flight: self.count("MAX_REQUESTS_IN_FLIGHT", 512).get() as usize,
             requests_per_second: self.count("MAX_REQUESTS_PER_SECOND", 20_000),
             caller_requests_per_minute: self.count("MAX_CALLER_REQUESTS_PER_MINUTE", 12_000),
+            caller_graph_requests: self.count("MAX_CALLER_GRAPH_REQUESTS", 8).get() as usize,
         }
     }
 

@@ -275,3 +275,25 @@ fn on_lambda_there_is_no_managed_identity_and_no_localhost() {
     assert_eq!(faults(&[lambda, ("RESOURCE_SERVER_URL", "http://localhost:9000")]), ["RESOURCE_SERVER_URL"]);
     assert_eq!(faults(&[lambda]), Vec::<&str>::new());
 }
+
+#[test]
+fn where_telemetry_goes_is_checked_as_a_whole() {
+    const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let good = with(&[(ENDPOINT, "http://collector:4318/")]).unwrap();
+    assert_eq!(good.otlp_endpoint.as_deref(), Some("http://collector:4318"));
+    assert_eq!(with(&[]).unwrap().otlp_endpoint, None);
+    for bad in [
+        "collector:4318",
+        "grpc://collector:4317",
+        "http://user:secret@collector",
+        "http://c:4318/v1/traces",
+        "http://c?x",
+    ] {
+        assert_eq!(faults(&[(ENDPOINT, bad)]), [ENDPOINT], "{bad}");
+    }
+    let endpoint = (ENDPOINT, "http://collector:4318");
+    assert_eq!(faults(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]), ["OTEL_EXPORTER_OTLP_PROTOCOL"]);
+    assert_eq!(faults(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]), Vec::<&str>::new());
+    assert_eq!(faults(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "no pair")]), ["OTEL_EXPORTER_OTLP_HEADERS"]);
+    assert_eq!(faults(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=x,other=y=z")]), Vec::<&str>::new());
+}

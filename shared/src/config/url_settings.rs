@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::HeaderName;
 use url::{Host, Url};
 
 use super::parse::{Settings, list};
@@ -72,6 +73,44 @@ impl Settings<'_> {
         }
         self.fault("RESOURCE_DOCUMENTATION", "must be the URL of a page for people, e.g. https://docs.example.com/mcp");
         None
+    }
+
+    /// Where telemetry goes (OpenTelemetry, "OTLP Exporter Configuration"). A collector may be a neighbour in the same network,
+    /// so `http` is fine.
+    pub(super) fn otlp_endpoint(&mut self) -> Option<String> {
+        const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        let value = self.text(VARIABLE)?;
+        if self.text("OTEL_EXPORTER_OTLP_PROTOCOL").is_some_and(|protocol| protocol != "http/protobuf") {
+            self.fault(
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+                "must be http/protobuf, or unset: nothing else is spoken here; collectors take it on port 4318",
+            );
+        }
+        // The exporter would leave out what it cannot read.
+        let headers = self.text("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+        let readable =
+            |header: &str| header.split_once('=').is_some_and(|(name, _)| HeaderName::try_from(name.trim()).is_ok());
+        if !list(&headers).all(readable) {
+            self.fault("OTEL_EXPORTER_OTLP_HEADERS", "must be name=value pairs separated by commas");
+        }
+        let plain = Url::parse(&value).is_ok_and(|url| {
+            matches!(url.scheme(), "https" | "http")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+                && url.fragment().is_none()
+        });
+        if !plain {
+            self.fault(
+                VARIABLE,
+                "must be a collector's base URL such as http://localhost:4318; credentials go into \
+                 OTEL_EXPORTER_OTLP_HEADERS",
+            );
+        } else if value.ends_with("/v1/traces") || value.ends_with("/v1/metrics") {
+            self.fault(VARIABLE, "ends with a signal's path; give what stands before /v1/traces");
+        }
+        Some(value.trim_end_matches('/').to_owned())
     }
 
     /// The base URL of a Microsoft service: scheme and host, nothing else.

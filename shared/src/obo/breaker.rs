@@ -60,8 +60,8 @@ impl Breaker {
         }
     }
 
-    #[cfg(test)]
-    fn is_open(&self) -> bool {
+    /// Whether nobody asks at the moment, but for probes.
+    pub(super) fn is_open(&self) -> bool {
         self.opened_at.is_some()
     }
 }

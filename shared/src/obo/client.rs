@@ -9,7 +9,7 @@ use http::header::ACCEPT;
 use moka::sync::Cache;
 use reqwest::Url;
 use tokio::sync::Semaphore;
-use tracing::{Instrument as _, debug, error, info_span, warn};
+use tracing::{Instrument as _, error, info_span, warn};
 use uuid::Uuid;
 
 use super::breaker::Breaker;
@@ -23,10 +23,12 @@ use super::retry::{self, Failure};
 use super::throttled_users::ThrottledUsers;
 use super::wire::{self, TokenResponse};
 use crate::auth::caller::{Caller, UserAssertion};
+use crate::background;
 use crate::config::Config;
 use crate::http::{self as client, HttpClient, Limits};
 use crate::moment::Moment;
 use crate::single_flight::SingleFlight;
+use crate::telemetry::metrics::Metrics;
 
 /// One try at the token endpoint. Token answers have a few KB.
 const TRY: Limits = Limits { total: Duration::from_secs(4), body: 64 * 1024 };
@@ -83,6 +85,30 @@ pub struct OboClient {
     throttled_users: Mutex<ThrottledUsers>,
     flights: SingleFlight<CacheKey, Result<AccessToken, OboError>>,
     min_assertion_ttl: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Where a downstream token came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The cache.
+    Cache,
+    /// The cache; it is being renewed.
+    AgingInCache,
+    /// An exchange: our own, or one that another call had begun.
+    Exchange,
+}
+
+impl Origin {
+    /// As logs and metrics spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "hit",
+            Self::AgingInCache => "aging",
+            Self::Exchange => "miss",
+        }
+    }
 }
 
 /// What one exchange is about.
@@ -98,7 +124,7 @@ struct Exchange {
 impl OboClient {
     /// A client with an empty cache for the configured application.
     #[must_use]
-    pub fn new(config: &Config, http: HttpClient) -> Self {
+    pub fn new(config: &Config, http: HttpClient, metrics: Arc<Metrics>) -> Self {
         Self {
             http,
             token_endpoint: config.token_endpoint(),
@@ -118,6 +144,7 @@ impl OboClient {
             throttled_users: Mutex::default(),
             flights: SingleFlight::new(),
             min_assertion_ttl: config.obo_min_assertion_ttl,
+            metrics,
         }
     }
 
@@ -127,14 +154,20 @@ impl OboClient {
         if !self.credential.is_fetched() {
             return;
         }
-        tokio::spawn(async move {
-            loop {
-                if let Err(cause) = self.credential.form_fields().await {
-                    error!("{cause}");
+        background::keep_going(
+            "credential",
+            2 * CREDENTIAL_WATCH,
+            Arc::clone(&self.metrics),
+            move |pulse| async move {
+                loop {
+                    pulse.beat();
+                    if let Err(cause) = self.credential.form_fields().await {
+                        error!("{cause}");
+                    }
+                    tokio::time::sleep(CREDENTIAL_WATCH).await;
                 }
-                tokio::time::sleep(CREDENTIAL_WATCH).await;
-            }
-        });
+            },
+        );
     }
 
     /// A Graph token on the caller's behalf with these permissions (short names such as `User.Read`).
@@ -150,25 +183,27 @@ impl OboClient {
         &'static self,
         caller: &Arc<Caller>,
         permissions: &[&str],
-    ) -> Result<AccessToken, OboError> {
+    ) -> Result<(AccessToken, Origin), OboError> {
         let assertion = assertion_of(caller)?;
         let exchange = self.exchange_for(caller, assertion, permissions, None);
         let now = Moment::now();
         match self.cache.hit(&exchange.key, assertion, now) {
             Some(Hit::Good(token)) => {
-                debug!(obo.cache = "hit", "downstream token");
-                return Ok(token);
+                self.metrics.looked_up(Origin::Cache.as_str());
+                return Ok((token, Origin::Cache));
             }
             Some(Hit::Aging(token)) => {
-                debug!(obo.cache = "aging", "downstream token");
+                self.metrics.looked_up(Origin::AgingInCache.as_str());
                 if life_left(caller, now) > RENEWAL_NEEDS && self.may_renew(&exchange, now) {
                     drop(self.start(exchange.key, exchange, now));
                 }
-                return Ok(token);
+                return Ok((token, Origin::AgingInCache));
             }
             None => {}
         }
-        self.exchange_now(exchange.key, exchange, now).await
+        self.metrics.looked_up(Origin::Exchange.as_str());
+        let token = self.exchange_now(exchange.key, exchange, now).await?;
+        Ok((token, Origin::Exchange))
     }
 
     /// A new Graph token that answers a claims challenge of Graph's. It replaces the one in the cache.
@@ -212,6 +247,12 @@ impl OboClient {
         let token = cache_key(&self.token_endpoint, &self.client_id, assertion, &[]);
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         guard.admit(user_key(assertion, &[]), challenge_key(&token, claims), Moment::now())
+    }
+
+    /// Whether the token endpoint is not asked, because it fails too often.
+    #[must_use]
+    pub fn breaker_is_open(&self) -> bool {
+        self.lock_breaker().is_open()
     }
 
     /// Where an administrator consents for the whole organization (v2-admin-consent).
@@ -303,6 +344,7 @@ impl OboClient {
                     None => tokio::time::timeout(EXCHANGE, self.run(&exchange, now)).await,
                 };
                 let outcome = outcome.unwrap_or_else(|_| Err(lost("the exchange took too long")));
+                self.metrics.exchanged(outcome.as_ref().map_or_else(OboError::class, |_| "ok"));
                 match &outcome {
                     Ok(token) => self.cache.insert(exchange.key, exchange.user, token.clone()),
                     Err(refusal) => self.remember(&exchange, flight, refusal, Moment::now()),

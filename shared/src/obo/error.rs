@@ -53,6 +53,22 @@ pub enum OboError {
     },
 }
 
+impl OboError {
+    /// The error's class, for metrics: one word.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::AssertionAboutToExpire => "about_to_expire",
+            Self::AssertionRejected { .. } => "assertion_rejected",
+            Self::InteractionRequired { .. } => "interaction_required",
+            Self::ConsentRequired { .. } => "consent_required",
+            Self::Configuration { .. } => "configuration",
+            Self::Credential(_) => "credential",
+            Self::Unavailable { .. } => "unavailable",
+        }
+    }
+}
+
 impl From<HttpError> for OboError {
     fn from(cause: HttpError) -> Self {
         Self::Unavailable { reason: cause.to_string(), retry_after: None, transient: true }

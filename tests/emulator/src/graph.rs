@@ -28,6 +28,9 @@ pub(crate) async fn me(
     headers: HeaderMap,
 ) -> Response {
     state.tally.count(|counters| &mut counters.graph_me);
+    if let Some(trace) = headers.get("traceparent").and_then(|value| value.to_str().ok()) {
+        state.graph_traces().push(trace.to_owned());
+    }
     if let Some(answer) = state.faults.strike(Endpoint::GraphMe, &Correlation::of(&headers)).await {
         return answer;
     }

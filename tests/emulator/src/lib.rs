@@ -240,6 +240,12 @@ impl Emulator {
         self.state.obo_requests().clone()
     }
 
+    /// The `traceparent` (W3C Trace Context) of each request to Graph that had one, oldest first.
+    #[must_use]
+    pub fn graph_traces(&self) -> Vec<String> {
+        self.state.graph_traces().clone()
+    }
+
     /// An outage: closes every connection and refuses new ones from now on. The port stays reserved.
     pub async fn stop(&self) {
         self.server.stop().await.expect("the port can be kept");

@@ -31,6 +31,7 @@ pub(crate) struct State {
     sessions: Mutex<HashMap<String, Session>>,
     downstream: Mutex<HashMap<String, Downstream>>,
     obo_requests: Mutex<Vec<OboRequest>>,
+    graph_traces: Mutex<Vec<String>>,
 }
 
 /// A Graph token that was issued and not revoked, by its `uti`.
@@ -74,6 +75,7 @@ impl State {
             sessions: Mutex::default(),
             downstream: Mutex::default(),
             obo_requests: Mutex::default(),
+            graph_traces: Mutex::default(),
         }
     }
 
@@ -108,6 +110,10 @@ impl State {
 
     pub(crate) fn obo_requests(&self) -> MutexGuard<'_, Vec<OboRequest>> {
         lock(&self.obo_requests)
+    }
+
+    pub(crate) fn graph_traces(&self) -> MutexGuard<'_, Vec<String>> {
+        lock(&self.graph_traces)
     }
 }
 

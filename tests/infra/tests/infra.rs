@@ -218,11 +218,11 @@ fn redirect_uris_are_absolute_and_http_only_for_this_machine() {
 #[test]
 fn queries_look_for_what_the_server_says() {
     // The lines that alerts look for, as the code writes them.
-    let sources = ["auth/require_bearer.rs", "auth/error.rs", "auth/jwks.rs", "obo/error.rs"]
+    let sources = ["telemetry/request.rs", "auth/error.rs", "auth/jwks.rs", "obo/error.rs"]
         .map(|name| std::fs::read_to_string(folder().join("../shared/src").join(name)).unwrap());
     let said = sources.concat();
     for (file, phrases) in [
-        ("authentication-failures", &["the token is refused"][..]),
+        ("authentication-failures", &["the token is refused", "request", "refusal"][..]),
         (
             "on-behalf-of-failures",
             &[

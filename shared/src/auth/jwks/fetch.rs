@@ -45,6 +45,8 @@ pub(crate) enum FetchError {
     Issuer,
     #[error("the discovery document points to keys on another host")]
     KeysElsewhere,
+    #[error("the fetch stood still")]
+    Stuck,
     #[error(transparent)]
     KeySet(#[from] KeySetError),
 }

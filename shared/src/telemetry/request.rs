@@ -1,0 +1,303 @@
+//! The one line that each request leaves in the log, and its span and measurements.
+//!
+//! | Field | Meaning |
+//! |---|---|
+//! | `request_id` | ours, random |
+//! | `invocation_id` | the Functions host's (`X-Azure-Functions-InvocationId`), where it has the form of a GUID |
+//! | `http.request.method`, `http.route`, `http.response.status_code` | the HTTP side; no status: the client went away |
+//! | `outcome` | `ok`, `refused`, `failed`, `cancelled`, or how the tool call ended (see [`crate::audit`]) |
+//! | `error.type`, `refusal` | class and cause of a refusal |
+//! | `mcp.method.name`, `gen_ai.tool.name` | what was asked for |
+//! | `caller` | SHA-256 over `tid` and `oid`, shortened: the same person is the same value, and no name |
+//! | `verify_ms`, `exchange_ms`, `graph_ms`, `duration_ms` | token check, on-behalf-of exchange, Graph, all |
+//! | `obo.cache` | where the downstream token came from: `hit`, `aging`, `miss` |
+//! | `graph_requests` | how often Graph was asked |
+//!
+//! The target is `request`. Level `info`; `warn` where the answer is a 5xx; `debug` for pings and for what nobody vouches
+//! for beyond a few lines a second, because one line for each request of a flood would be a second flood.
+
+use std::fmt::Write as _;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{Extensions, HeaderMap, Method, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, debug, info, info_span, warn};
+
+use super::metrics::AnsweredRequest;
+use super::trace_context;
+use crate::auth::caller::Caller;
+use crate::auth::claims::is_guid;
+use crate::auth::error::AuthError;
+use crate::moment::Moment;
+use crate::process::Process;
+
+/// The most lines a second at `info` about requests that nobody vouches for.
+const UNVERIFIED_LINES: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+
+/// What the parts of the server find out about one request. Cheap to clone; a request that is not observed has one, too.
+#[derive(Clone, Debug, Default)]
+pub struct RequestLog(Arc<Mutex<Facts>>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    caller: Option<String>,
+    method: Option<&'static str>,
+    tool: Option<&'static str>,
+    outcome: Option<&'static str>,
+    refusal: Option<(&'static str, String)>,
+    downstream_token: Option<&'static str>,
+    verify: Option<Duration>,
+    exchange: Option<Duration>,
+    graph: Option<Duration>,
+    graph_requests: u32,
+}
+
+impl RequestLog {
+    /// The request's own, as `observe` left it.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// The token was checked, with this result, in this time.
+    pub(crate) fn verified(&self, caller: Option<&Caller>, took: Duration) {
+        let mut facts = self.facts();
+        facts.verify = Some(took);
+        facts.caller = caller.map(hashed);
+    }
+
+    /// The request is refused.
+    pub(crate) fn refused(&self, refusal: &AuthError) {
+        self.facts().refusal = Some((refusal.class(), refusal.to_string()));
+    }
+
+    /// What is asked for: an MCP method that we know.
+    pub fn asks(&self, method: &'static str) {
+        self.facts().method = Some(method);
+    }
+
+    /// A tool call and how it ended.
+    pub fn tool_call(&self, tool: &'static str, outcome: &'static str) {
+        let mut facts = self.facts();
+        facts.tool = Some(tool);
+        facts.outcome = Some(outcome);
+    }
+
+    /// A downstream token was asked for: where it came from, if there is one, and how long that took.
+    pub fn exchanged(&self, from: Option<&'static str>, took: Duration) {
+        let mut facts = self.facts();
+        facts.downstream_token = from.or(facts.downstream_token);
+        add(&mut facts.exchange, took);
+    }
+
+    /// Graph was asked.
+    pub fn asked_graph(&self, took: Duration) {
+        let mut facts = self.facts();
+        facts.graph_requests += 1;
+        add(&mut facts.graph, took);
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add(sum: &mut Option<Duration>, more: Duration) {
+    *sum = Some(sum.unwrap_or_default() + more);
+}
+
+/// How many lines about unverified requests may still be written this second.
+#[derive(Debug)]
+pub(crate) struct LineBudget(DefaultDirectRateLimiter);
+
+impl Default for LineBudget {
+    fn default() -> Self {
+        Self(RateLimiter::direct(Quota::per_second(UNVERIFIED_LINES)))
+    }
+}
+
+/// Watches a request from its head to its answer: span, measurements, the one line.
+pub async fn observe(
+    State(process): State<&'static Process>,
+    route: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (method, log) = (known(request.method()), RequestLog::default());
+    let path = route.as_ref().map_or("-", MatchedPath::as_str);
+    let span = info_span!(
+        "http.request",
+        otel.name = %format_args!("{method} {path}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = path,
+        http.response.status_code = Empty,
+        error.type = Empty,
+    );
+    trace_context::adopt(&span, request.headers());
+    process.metrics.request_began(path);
+    let mut ending = Ending {
+        process,
+        span: span.clone(),
+        method,
+        invocation: invocation_id(request.headers()),
+        route,
+        status: None,
+        started: Moment::now(),
+        log: log.clone(),
+    };
+    request.extensions_mut().insert(log);
+    let response = next.run(request).instrument(span).await;
+    ending.status = Some(response.status());
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    // One that streams has ended when its body has.
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _kept = &ending;
+            frame
+        }))
+    })
+}
+
+/// A request under way; what is known of it is written when this is dropped, so whatever becomes of it.
+struct Ending {
+    process: &'static Process,
+    span: Span,
+    method: &'static str,
+    invocation: Option<String>,
+    route: Option<MatchedPath>,
+    status: Option<StatusCode>,
+    started: Moment,
+    log: RequestLog,
+}
+
+/// The line, at a level that is known at run time.
+macro_rules! line {
+    ($level:ident, $ending:expr, $facts:expr, $outcome:expr, $took:expr) => {
+        $level!(
+            target: "request",
+            request_id = %format_args!("{:032x}", rand::random::<u128>()),
+            invocation_id = $ending.invocation,
+            http.request.method = $ending.method,
+            http.route = $ending.route(),
+            http.response.status_code = $ending.status.map(|status| status.as_u16()),
+            outcome = $outcome,
+            error.type = $facts.refusal.as_ref().map(|(class, _)| *class),
+            refusal = $facts.refusal.as_ref().map(|(_, cause)| cause.as_str()),
+            mcp.method.name = $facts.method,
+            gen_ai.tool.name = $facts.tool,
+            caller = $facts.caller,
+            verify_ms = $facts.verify.map(milliseconds),
+            exchange_ms = $facts.exchange.map(milliseconds),
+            graph_ms = $facts.graph.map(milliseconds),
+            graph_requests = $facts.graph.map(|_| $facts.graph_requests),
+            obo.cache = $facts.downstream_token,
+            duration_ms = milliseconds($took),
+            "request"
+        )
+    };
+}
+
+impl Ending {
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("-", MatchedPath::as_str)
+    }
+
+    /// Whether this is one of the pings that come all the time.
+    fn is_ping(&self) -> bool {
+        let route = self.route();
+        (route == "/" || route.starts_with("/health")) && self.status.is_some_and(|status| status.is_success())
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let took = Moment::now().since(self.started);
+        let facts = std::mem::take(&mut *self.log.facts());
+        let failed = self.status.is_some_and(|status| status.is_server_error());
+        let outcome = match (&facts, self.status) {
+            (_, None) => "cancelled",
+            (Facts { refusal: Some(_), .. }, _) => "refused",
+            (Facts { outcome: Some(outcome), .. }, _) => outcome,
+            (_, Some(status)) if status.is_client_error() => "refused",
+            _ if failed => "failed",
+            _ => "ok",
+        };
+        let error = facts.refusal.as_ref().map(|(class, _)| *class).or(failed.then_some("failed"));
+        if let Some((class, _)) = &facts.refusal {
+            self.process.metrics.refused(class);
+        }
+        self.process.metrics.request_ended(AnsweredRequest {
+            method: self.method,
+            route: self.route(),
+            status: self.status.map(|status| status.as_u16()),
+            error,
+            duration: took,
+        });
+        if let Some(status) = self.status {
+            self.span.record("http.response.status_code", status.as_u16());
+        }
+        if let Some(error) = error {
+            self.span.record("error.type", error);
+        }
+        let _in_span = self.span.enter();
+        if failed {
+            line!(warn, self, facts, outcome, took);
+        } else if self.is_ping() || (facts.caller.is_none() && self.process.lines.0.check().is_err()) {
+            line!(debug, self, facts, outcome, took);
+        } else {
+            line!(info, self, facts, outcome, took);
+        }
+    }
+}
+
+/// The method, where HTTP defines it; anything else may be anything.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "_OTHER",
+    }
+}
+
+fn invocation_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-azure-functions-invocationid")?.to_str().ok()?;
+    is_guid(id).then(|| id.to_ascii_lowercase())
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// 64 bits of a hash: enough to tell callers apart, and object IDs are random.
+fn hashed(caller: &Caller) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(caller.tenant_id().as_bytes());
+    context.update(b"/");
+    context.update(caller.object_id().as_bytes());
+    let mut text = String::with_capacity(16);
+    for byte in context.finish().as_ref().iter().take(8) {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
