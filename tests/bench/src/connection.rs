@@ -8,27 +8,30 @@ use tokio::net::TcpStream;
 
 /// A connection to the handler.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: String,
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> io::Result<Self> {
+    /// Connects.
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, buffer: Vec::new() })
     }
 
     /// Sends a request and reads its answer, whose length must be announced.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
+    pub async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.stream.write_all(request).await?;
         let end = loop {
             match self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -58,7 +61,7 @@ impl Connection {
 }
 
 /// A tool call of the 2025-11-25 revision.
-pub(crate) fn call(token: &str, tool: &str) -> Vec<u8> {
+pub fn call(token: &str, tool: &str) -> Vec<u8> {
     let body =
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#);
     format!(

@@ -12,16 +12,22 @@ use crate::connection::Connection;
 
 /// A running handler; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Handler {
+pub struct Handler {
     child: Child,
-    pub(crate) address: SocketAddr,
+    /// Where it listens, once it does.
+    pub address: SocketAddr,
     /// When it was spawned.
-    pub(crate) spawned: Instant,
+    pub spawned: Instant,
 }
 
 impl Handler {
     /// Spawns it and does not wait.
-    pub(crate) fn spawn(executable: &Path, emulator: &Emulator) -> Self {
+    pub fn spawn(executable: &Path, emulator: &Emulator) -> Self {
+        Self::spawn_with(executable, emulator, &[])
+    }
+
+    /// The same with other settings.
+    pub fn spawn_with(executable: &Path, emulator: &Emulator, settings: &[(&str, &str)]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port on 127.0.0.1");
         let mut command = tokio::process::Command::new(executable);
@@ -37,12 +43,13 @@ impl Handler {
         ] {
             command.env(name, value);
         }
+        command.envs(settings.iter().copied());
         let spawned = Instant::now();
         Self { child: command.spawn().expect("the handler starts"), address, spawned }
     }
 
     /// Until it answers `request` with `status`; how long after the spawn that was.
-    pub(crate) async fn until(&self, request: &[u8], status: u16) -> Duration {
+    pub async fn until(&self, request: &[u8], status: u16) -> Duration {
         loop {
             if let Ok(mut connection) = Connection::open(self.address).await
                 && let Ok(answer) = connection.exchange(request).await
@@ -56,7 +63,7 @@ impl Handler {
     }
 
     /// A figure of `/proc/<pid>/status` in MiB: `VmRSS` now, `VmHWM` at its peak.
-    pub(crate) fn memory(&self, name: &str) -> f64 {
+    pub fn memory(&self, name: &str) -> f64 {
         let id = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
         let kib =
@@ -66,7 +73,7 @@ impl Handler {
 }
 
 /// Builds the release handler; where it is.
-pub(crate) fn build() -> PathBuf {
+pub fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the repository").to_owned();
     let arguments =

@@ -2,14 +2,11 @@
 //!
 //! Wall-clock times are of this machine and this moment; compare within one run.
 #![expect(
-    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a measuring tool: it reads the clock, and what is not as expected must stop it"
 )]
 
-mod connection;
-mod handler;
 mod start;
 mod users;
 

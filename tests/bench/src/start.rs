@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use emulator::{Emulator, User};
 
-use crate::connection::call;
-use crate::handler::{self, Handler};
+use bench::connection::call;
+use bench::handler::{self, Handler};
 
 const RUNS: usize = 31;
 

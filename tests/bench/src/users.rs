@@ -5,8 +5,8 @@ use emulator::{Emulator, User};
 use futures::StreamExt as _;
 use futures::stream;
 
-use crate::connection::{Connection, call};
-use crate::handler::{self, Handler};
+use bench::connection::{Connection, call};
+use bench::handler::{self, Handler};
 
 /// Connections that call at once.
 const CONNECTIONS: u32 = 16;
