@@ -13,6 +13,7 @@
 mod audit;
 mod crowd;
 mod doctor;
+mod documents;
 mod executable;
 mod hostile;
 mod hosting;
