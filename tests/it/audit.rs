@@ -10,15 +10,19 @@ use crate::executable::Handler;
 use crate::world;
 
 fn call(tool: &str) -> String {
-    json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": { "secret": "argument" } } })
-        .to_string()
+    call_with(tool, &json!({}))
+}
+
+fn call_with(tool: &str, arguments: &Value) -> String {
+    let params = json!({ "name": tool, "arguments": arguments });
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string()
 }
 
 /// The audit lines of a handler that has ended.
 async fn lines(handler: Handler) -> Vec<Value> {
     handler.terminate();
     let (log, _) = handler.output().await;
-    assert!(!log.contains("argument"), "no line has arguments");
+    assert!(!log.contains("argument"), "no line has arguments: {log}");
     log.lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|line| line["target"] == "audit")
@@ -32,6 +36,8 @@ async fn every_call_is_one_line_whatever_becomes_of_it() {
     let alice = emulator.token(User::Alice).build();
     handler.post(&alice, &call("whoami")).await;
     handler.post(&alice, &call("get_my_profile")).await;
+    // With an argument that there is not.
+    handler.post(&alice, &call_with("whoami", &json!({ "secret": "argument" }))).await;
     // Without the scope; a tool that is not there; a list, which is no call.
     handler.post(&emulator.token(User::Bob).build(), &call("get_my_profile")).await;
     handler.post(&alice, &call("drop_tables")).await;
@@ -52,6 +58,7 @@ async fn every_call_is_one_line_whatever_becomes_of_it() {
         json!([
             ["whoami", "allowed", "ok", 0],
             ["get_my_profile", "allowed", "ok", 1],
+            ["whoami", "allowed", "tool_error", 0],
             ["get_my_profile", "scope_missing", "-", 0],
             ["-", "no_such_tool", "-", 0],
             ["get_my_profile", "allowed", "tool_error", 1],

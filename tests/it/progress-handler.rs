@@ -12,7 +12,7 @@ use rmcp::ErrorData;
 use rmcp::handler::server::router::tool::ToolRoute;
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{CallToolResponse, CallToolResult, ContentBlock, ProgressNotificationParam, Tool};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shared::host::{self, Prepared};
 use shared::process::Process;
 use shared::tool::{CONNECT_SCOPE, ToolSpec};
@@ -38,7 +38,8 @@ fn main() -> ExitCode {
 }
 
 fn app(process: &'static Process) -> Router {
-    let count = Tool::new(COUNT.name, "Counts, and tells how far it is.", Arc::new(Map::new()));
+    let schema = Map::from_iter([("properties".to_owned(), json!({ "steps": {}, "gate": {} }))]);
+    let count = Tool::new(COUNT.name, "Counts, and tells how far it is.", Arc::new(schema));
     let route = ToolRoute::new_dyn(count, |context| Box::pin(run(context)));
     let extra = vec![ExtraTool { spec: &COUNT, route }];
     host::complete(process, Router::new().merge(health::router(process)).merge(mcp::router_with(process, extra)))

@@ -103,3 +103,18 @@ async fn forged_platform_headers_change_nothing() {
     let request = crate::world::rpc(&world.emulator.token(User::Alice).build(), "2025-11-25", &forged, &call);
     assert_eq!(world.send(request).await.structured()["objectId"], User::Alice.oid());
 }
+
+#[tokio::test]
+async fn arguments_that_no_tool_declares_are_refused_before_anything_is_asked() {
+    let world = World::start().await;
+    let alice = world.emulator.token(User::Alice).build();
+    let listed = world.modern(&alice, "tools/list", json!({})).await.json();
+    for tool in listed["result"]["tools"].as_array().unwrap() {
+        assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{tool}");
+    }
+    let call = json!({ "name": "get_my_profile", "arguments": { "user": "<script>bob@contoso.example" } });
+    let answer = world.modern(&alice, "tools/call", call).await.json();
+    assert_eq!(answer["result"]["isError"], true);
+    assert_eq!(answer["result"]["content"][0]["text"], "get_my_profile takes no arguments. Call it again without any.");
+    assert_eq!(world.emulator.counters().token_obo, 0);
+}

@@ -6,6 +6,7 @@
 mod body;
 mod consent;
 mod error;
+mod offer;
 mod record;
 mod server;
 mod tools;
