@@ -40,10 +40,18 @@ pub const VARIABLES: &[&str] = &[
     "JWKS_KEY_TTL",
     "OBO_MIN_ASSERTION_TTL",
     "MAX_CONNECTIONS",
+    "MAX_HEADER_BYTES",
+    "MAX_BODY_BYTES",
+    "MAX_BODY_VALUES",
+    "HEADER_TIMEOUT",
+    "BODY_TIMEOUT",
+    "IDLE_TIMEOUT",
+    "CALL_TIMEOUT",
     "MAX_REQUESTS_IN_FLIGHT",
     "MAX_REQUESTS_PER_SECOND",
     "MAX_CALLER_REQUESTS_PER_MINUTE",
     "MAX_CALLER_GRAPH_REQUESTS",
+    "MAX_CALLER_EXCHANGES",
     "HOST",
     "PORT",
     "SERVER_NAME",
@@ -103,11 +111,32 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
 }
 
+/// The longest `CALL_TIMEOUT`: the Functions host must never be the one who loses patience (`functionTimeout` in `host.json`).
+pub const LONGEST_CALL: Duration = Duration::from_mins(2);
+
 /// How much one process takes on. All per instance: instances do not know of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `MAX_CONNECTIONS`, default 10,000: what comes beyond gets 503 and is closed.
     pub connections: usize,
+    /// `MAX_HEADER_BYTES`, default 64 KiB: the largest request head; beyond that 431. A token with 200 groups has 11 KiB, and
+    /// a token may have 32.
+    pub header_bytes: usize,
+    /// `MAX_BODY_BYTES`, default 256 KiB: the largest body of a call; beyond that 413.
+    pub body_bytes: usize,
+    /// `MAX_BODY_VALUES`, default 4,096: the most JSON values in a body; beyond that 413. The protocol's parser takes about two
+    /// kilobytes of memory for each, so bytes alone do not bound what a body costs.
+    pub body_values: usize,
+    /// `HEADER_TIMEOUT`, default 10 seconds: how long a head may take from its first byte to its last.
+    pub header_timeout: Duration,
+    /// `BODY_TIMEOUT`, default 10 seconds: how long a body may take to arrive; beyond that 408.
+    pub body_timeout: Duration,
+    /// `IDLE_TIMEOUT`, default 2 minutes: how long a connection may wait for its next request. Longer than proxies keep theirs
+    /// (60 to 90 s): who closes first must be the one who sends, or a request meets a connection that is just being closed.
+    pub idle_timeout: Duration,
+    /// `CALL_TIMEOUT`, default 1 minute: how long a tool call may take. Above Graph's own deadline, far below every proxy's and
+    /// the host's `functionTimeout`, after which the Functions host kills the process and everybody's requests with it.
+    pub call_timeout: Duration,
     /// `MAX_REQUESTS_IN_FLIGHT`, default 512: calls of `/mcp` under way at once; what comes beyond gets 503 at once.
     pub requests_in_flight: usize,
     /// `MAX_REQUESTS_PER_SECOND`, default 20,000: calls of `/mcp` from everybody, counted before any token is looked at.
@@ -118,6 +147,32 @@ pub struct Limits {
     /// `MAX_CALLER_GRAPH_REQUESTS`, default 8: requests to Graph under way at once for one caller. Graph throttles the whole
     /// tenant's application, so one user must not use up everybody's share.
     pub caller_graph_requests: usize,
+    /// `MAX_CALLER_EXCHANGES`, default 4: on-behalf-of exchanges under way at once for one user, who must not take all the room
+    /// by many tokens.
+    pub caller_exchanges: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const fn count(number: u32) -> NonZeroU32 {
+            NonZeroU32::MIN.saturating_add(number - 1)
+        }
+        Self {
+            connections: 10_000,
+            header_bytes: 64 * 1024,
+            body_bytes: 256 * 1024,
+            body_values: 4_096,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(2),
+            call_timeout: Duration::from_mins(1),
+            requests_in_flight: 512,
+            requests_per_second: count(20_000),
+            caller_requests_per_minute: count(12_000),
+            caller_graph_requests: 8,
+            caller_exchanges: 4,
+        }
+    }
 }
 
 /// How the process proves itself at the token endpoint.

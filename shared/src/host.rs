@@ -103,7 +103,7 @@ async fn listen_and_serve(
     let process = Process::new(config).map_err(|cause| cause.to_string())?.install();
     process.start();
     telemetry.measure(&process.metrics);
-    serve::until_stopped(listener, app(process), process.config.limits.connections, serve::stop_signal()).await;
+    serve::until_stopped(listener, app(process), process.config.limits, serve::stop_signal()).await;
     Ok(())
 }
 

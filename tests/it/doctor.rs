@@ -12,6 +12,7 @@ use emulator::{
 };
 use http::StatusCode;
 use serde_json::Value;
+use shared::config::Limits;
 use shared::process::Process;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -47,7 +48,7 @@ impl Clinic {
         tokio::spawn(shared::host::serve::until_stopped(
             listener,
             handler::app(process),
-            1_000,
+            Limits::default(),
             std::future::pending(),
         ));
         Self { emulator, server }
@@ -57,7 +58,7 @@ impl Clinic {
     async fn behind(front: Router) -> Self {
         let emulator = Emulator::start().await;
         let (listener, server) = listener().await;
-        tokio::spawn(shared::host::serve::until_stopped(listener, front, 1_000, std::future::pending()));
+        tokio::spawn(shared::host::serve::until_stopped(listener, front, Limits::default(), std::future::pending()));
         Self { emulator, server }
     }
 

@@ -17,6 +17,7 @@ use emulator::{Emulator, User};
 use futures::StreamExt as _;
 use http::StatusCode;
 use serde_json::{Value, json};
+use shared::config::Limits;
 use tokio::net::TcpListener;
 use tokio::process::Child;
 use tokio::sync::{Mutex, mpsc};
@@ -105,7 +106,7 @@ async fn serve(api: Api) -> SocketAddr {
         .with_state(api);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(shared::host::serve::until_stopped(listener, router, 1_000, std::future::pending()));
+    tokio::spawn(shared::host::serve::until_stopped(listener, router, Limits::default(), std::future::pending()));
     address
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use emulator::{Endpoint, Fault, User};
 use futures::future::join_all;
-use http::Request;
-use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use shared::config::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::world::{Reply, World, check};
+use crate::world::{Reply, World, check, raw, rpc};
 
 #[tokio::test]
 async fn a_caller_that_runs_wild_is_slowed_down_and_others_are_not() {
@@ -94,13 +94,75 @@ async fn one_user_asks_graph_only_so_often_at_once_and_others_do_not_wait_for_th
     }
 }
 
+/// A call's head on a socket, without what ends it.
+fn head(token: &str, more: &str) -> String {
+    format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nAuthorization: Bearer {token}\r\n{more}"
+    )
+}
+
+#[tokio::test]
+async fn heads_and_bodies_are_as_large_as_the_settings_say() {
+    let world =
+        World::with(&[("MAX_HEADER_BYTES", "16384"), ("MAX_BODY_BYTES", "2048"), ("MAX_BODY_VALUES", "100")]).await;
+    let (address, token) = (world.listen().await, world.emulator.token(User::Alice).build());
+    let with_padding =
+        |bytes: usize| head(&token, &format!("X-Padding: {}\r\nContent-Length: 2\r\n\r\n{{}}", "x".repeat(bytes)));
+    check(&raw(address, with_padding(1_000).as_bytes()).await, "400");
+    check(&raw(address, with_padding(20_000).as_bytes()).await, "431");
+    let with_arguments = async |arguments: Value| {
+        let params = json!({ "name": "whoami", "arguments": { "a": arguments } });
+        world.legacy(&token, &json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })).await
+    };
+    check(&with_arguments(json!("x".repeat(1_500))).await, "200");
+    check(&with_arguments(json!("x".repeat(2_500))).await, "413");
+    check(&with_arguments(json!(vec![1; 90])).await, "200");
+    let refused = with_arguments(json!(vec![1; 100])).await;
+    check(&refused, "413");
+    assert_eq!(refused.json()["error"]["code"], -32600);
+}
+
+#[tokio::test]
+async fn slow_heads_slow_bodies_and_idle_connections_end_when_the_settings_say() {
+    let world =
+        World::with(&[("HEADER_TIMEOUT", "1"), ("BODY_TIMEOUT", "1"), ("IDLE_TIMEOUT", "2"), ("CALL_TIMEOUT", "1")])
+            .await;
+    let (address, token) = (world.listen().await, world.emulator.token(User::Alice).build());
+    let until_closed = async |sent: String| {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let reading = connection.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("it ends").unwrap();
+        answer
+    };
+    let slow_body = head(&token, "Content-Length: 10\r\n\r\n{");
+    world.emulator.faults().set(Endpoint::GraphMe, Fault::Delay(Duration::from_secs(5)));
+    let (slow_head, slow_body, idle, slow_call) = tokio::join!(
+        until_closed("GET / HTTP/1.1\r\nHost:".to_owned()),
+        until_closed(slow_body),
+        until_closed("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
+        world.call_tool(&token, "get_my_profile"),
+    );
+    assert_eq!(slow_head, "");
+    assert!(slow_body.starts_with("HTTP/1.1 408 "), "{slow_body}");
+    assert!(idle.starts_with("HTTP/1.1 204 "), "{idle}");
+    assert!(slow_call.body.contains("The tool took too long."), "{}", slow_call.body);
+}
+
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let world = World::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = handler::app(world.process);
-    tokio::spawn(shared::host::serve::until_stopped(listener, app, 2, std::future::pending()));
+    tokio::spawn(shared::host::serve::until_stopped(
+        listener,
+        app,
+        Limits { connections: 2, ..Limits::default() },
+        std::future::pending(),
+    ));
     let first = TcpStream::connect(address).await.unwrap();
     let _second = TcpStream::connect(address).await.unwrap();
     // The server has both before it has the third: it accepts them in order.
@@ -111,8 +173,7 @@ async fn one_connection_too_many_is_told_so() {
     drop(first);
     let free = async {
         loop {
-            let reply =
-                crate::world::raw(address, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await;
+            let reply = raw(address, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await;
             if reply.label() == "204" {
                 break;
             }
@@ -127,7 +188,7 @@ async fn nothing_is_smuggled_behind_a_chunked_body() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = handler::app(world.process);
-    tokio::spawn(shared::host::serve::until_stopped(listener, app, 10, std::future::pending()));
+    tokio::spawn(shared::host::serve::until_stopped(listener, app, Limits::default(), std::future::pending()));
     let second = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let answers = async |first: String| {
         let mut connection = TcpStream::connect(address).await.unwrap();
@@ -158,13 +219,10 @@ async fn a_body_of_many_messages_never_reaches_the_protocol() {
     let world = World::start().await;
     let token = world.emulator.token(User::Alice).build();
     let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"},"#;
-    let array = format!("[{}]", message.repeat(4_000).trim_end_matches(','));
-    let request = Request::post("/mcp")
-        .header("host", "127.0.0.1")
-        .header("authorization", format!("Bearer {token}"))
-        .header("content-type", "application/json")
-        .header("accept", "application/json, text/event-stream")
-        .body(Body::from(array).boxed_unsync())
-        .unwrap();
-    check(&world.send(request.map(Body::new)).await, "400");
+    for (count, expected) in [(2, "400"), (1_000, "400"), (4_000, "413")] {
+        let array = format!("[{}]", message.repeat(count).trim_end_matches(','));
+        let mut request = rpc(&token, "2025-11-25", &[], &json!({}));
+        *request.body_mut() = Body::from(array);
+        check(&world.send(request).await, expected);
+    }
 }

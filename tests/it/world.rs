@@ -127,7 +127,8 @@ impl World {
     pub(crate) async fn listen(&self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(shared::host::serve::until_stopped(listener, self.app.clone(), 1_000, std::future::pending()));
+        let limits = self.process.config.limits;
+        tokio::spawn(shared::host::serve::until_stopped(listener, self.app.clone(), limits, std::future::pending()));
         address
     }
 }

@@ -1,27 +1,23 @@
-//! What a request body must be before rmcp sees it: small, complete in time, one JSON object.
+//! What a request body must be before rmcp sees it: small, complete in time, one JSON object of not too many values.
+//!
+//! rmcp's parser needs about two kilobytes of memory and two microseconds for each value, however short: a body of 256 KiB can
+//! cost 70 MB. So values are counted, too, in a walk that keeps nothing.
 //!
 //! rmcp answers bad JSON with 415 and the parser's text; JSON-RPC 2.0 §5.1 has codes for it.
 
-use std::time::Duration;
+use std::fmt;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::Deserialize as _;
-use serde::de::IgnoredAny;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
-
-/// The largest body. rmcp's parser needs about a thousand times the time and memory of the bytes it reads in the worst
-/// case, so this is small.
-pub(crate) const MAX_BYTES: usize = 256 * 1024;
-
-/// How long a body may take to arrive.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+use shared::config::Limits;
 
 /// JSON-RPC 2.0 §5.1.
 const PARSE_ERROR: i32 = -32700;
@@ -29,16 +25,16 @@ const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
 
 /// Reads and checks the body of a POST, hands it on whole, and keeps answers out of caches.
-pub(crate) async fn check(request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     let mut response =
-        if request.method() == Method::POST { checked(request, next).await } else { next.run(request).await };
+        if request.method() == Method::POST { checked(limits, request, next).await } else { next.run(request).await };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-async fn checked(request: Request, next: Next) -> Response {
+async fn checked(limits: Limits, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let bytes = match read(body).await {
+    let bytes = match read(body, limits).await {
         Ok(bytes) => bytes,
         Err(refusal) => return refusal,
     };
@@ -47,17 +43,21 @@ async fn checked(request: Request, next: Next) -> Response {
         .get(CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"application/json"));
     if is_json {
-        match first_byte_of_json(&bytes) {
-            None => return rpc_error(StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error"),
-            Some(b'{') => {}
-            Some(b'[') => {
-                return rpc_error(
-                    StatusCode::BAD_REQUEST,
-                    INVALID_REQUEST,
-                    "Batches are not supported: send one request",
-                );
+        let refusal = match kind_of(&bytes, limits.body_values) {
+            Ok(Kind::Object) => None,
+            Ok(Kind::Array) => {
+                Some((StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request"))
             }
-            Some(_) => return rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object"),
+            Ok(Kind::Other) => Some((StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object")),
+            Err(Unreadable::NoJson) => Some((StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error")),
+            Err(Unreadable::TooManyValues) => Some((
+                StatusCode::PAYLOAD_TOO_LARGE,
+                INVALID_REQUEST,
+                "The body has more values than this server reads",
+            )),
+        };
+        if let Some((status, code, message)) = refusal {
+            return rpc_error(status, code, message);
         }
     }
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
@@ -68,25 +68,110 @@ async fn checked(request: Request, next: Next) -> Response {
     response
 }
 
-async fn read(body: Body) -> Result<Bytes, Response> {
-    let reading = Limited::new(body, MAX_BYTES).collect();
-    match tokio::time::timeout(READ_TIMEOUT, reading).await {
+async fn read(body: Body, limits: Limits) -> Result<Bytes, Response> {
+    let reading = Limited::new(body, limits.body_bytes).collect();
+    match tokio::time::timeout(limits.body_timeout, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(rpc_error(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body is larger than 256 KiB"))
+            Err(rpc_error(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body is larger than this server reads"))
         }
         Ok(Err(_)) => Err(rpc_error(StatusCode::BAD_REQUEST, PARSE_ERROR, "The body broke off")),
         Err(_) => Err(rpc_error(StatusCode::REQUEST_TIMEOUT, PARSE_ERROR, "The body took too long to arrive")),
     }
 }
 
-/// The first byte of the JSON value, if the bytes are exactly one JSON value in UTF-8.
-pub(crate) fn first_byte_of_json(bytes: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(bytes).ok()?;
+/// Which kind of JSON value a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    Other,
+}
+
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    NoJson,
+    TooManyValues,
+}
+
+/// The kind of the JSON value, if the bytes are exactly one JSON value in UTF-8 that is made of at most so many values.
+pub(crate) fn kind_of(bytes: &[u8], most: usize) -> Result<Kind, Unreadable> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NoJson)?;
+    let mut left = most;
     let mut parser = serde_json::Deserializer::from_str(text);
-    IgnoredAny::deserialize(&mut parser).ok()?;
-    parser.end().ok()?;
-    text.trim_ascii_start().bytes().next()
+    match Counted(&mut left).deserialize(&mut parser).and_then(|()| parser.end()) {
+        Ok(()) => Ok(match text.trim_ascii_start().bytes().next() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            _ => Kind::Other,
+        }),
+        Err(_) if left == 0 => Err(Unreadable::TooManyValues),
+        Err(_) => Err(Unreadable::NoJson),
+    }
+}
+
+/// Walks through a value, keeps nothing, and takes one from what is left for each value in it.
+struct Counted<'a>(&'a mut usize);
+
+impl Counted<'_> {
+    fn take<E: de::Error>(&mut self) -> Result<(), E> {
+        *self.0 = self.0.checked_sub(1).ok_or_else(|| E::custom("too many values"))?;
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Counted<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
+        self.take()?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Counted<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        while values.next_element_seed(Counted(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while members.next_key::<IgnoredAny>()?.is_some() {
+            members.next_value_seed(Counted(self.0))?;
+        }
+        Ok(())
+    }
 }
 
 fn rpc_error(status: StatusCode, code: i32, message: &str) -> Response {
@@ -101,10 +186,18 @@ mod tests {
 
     #[test]
     fn exactly_one_json_value_counts() {
-        assert_eq!(first_byte_of_json(b" {\"a\":1} "), Some(b'{'));
-        assert_eq!(first_byte_of_json(b"[]"), Some(b'['));
+        assert_eq!(kind_of(b" {\"a\":1} ", 9), Ok(Kind::Object));
+        assert_eq!(kind_of(b"[]", 9), Ok(Kind::Array));
+        assert_eq!(kind_of(b"\"{\"", 9), Ok(Kind::Other));
         for bytes in [&b""[..], b"{", b"{} {}", b"\xEF\xBB\xBF{}", b"{\"a\":\xFF}", b"{'a':1}"] {
-            assert_eq!(first_byte_of_json(bytes), None, "{bytes:?}");
+            assert_eq!(kind_of(bytes, 9), Err(Unreadable::NoJson), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn every_value_counts_wherever_it_stands() {
+        let values = br#"{"a":[1,"b",null,{"c":{}}],"d":-1.5,"e":true}"#;
+        assert_eq!(kind_of(values, 9), Ok(Kind::Object));
+        assert_eq!(kind_of(values, 8), Err(Unreadable::TooManyValues));
     }
 }

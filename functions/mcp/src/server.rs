@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use http::request::Parts;
@@ -35,10 +34,6 @@ use crate::error::{Failure, consent_sentence, tool_error};
 use crate::offer::Offer;
 use crate::record::{DownstreamCalls, Record, outcome_of};
 use crate::tools::ToolCall;
-
-/// The longest a call may take: above Graph's own deadline, far below every proxy's and the host's `functionTimeout`, after
-/// which the Functions host kills the whole process and every other caller's request with it.
-pub const CALL_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long clients may keep the list of tools and the server's description.
 const CACHE_TTL_MS: u64 = 5 * 60 * 1000;
@@ -251,6 +246,7 @@ impl ServerHandler for McpServer {
             return Err(refused());
         }
         let mut record = Record::new(self.process, &identity, Some(spec), Decision::Allowed);
+        let limit = self.process.config.limits.call_timeout;
         let version = context.protocol_version();
         let cancelled = context.ct.clone();
         let span = span_of(spec, &context);
@@ -258,7 +254,7 @@ impl ServerHandler for McpServer {
         let call = AssertUnwindSafe(self.run(offer, identity, calls, request, context)).catch_unwind();
         let guarded = async {
             tokio::select! {
-                ended = tokio::time::timeout(CALL_DEADLINE, call) => match ended {
+                ended = tokio::time::timeout(limit, call) => match ended {
                     Ok(Ok(answer)) => {
                         let outcome = outcome_of(&answer, &slot);
                         if !matches!(outcome, Outcome::Ok | Outcome::Asked) {
@@ -275,7 +271,7 @@ impl ServerHandler for McpServer {
                         Err(ErrorData::internal_error("the tool failed", None))
                     }
                     Err(_) => {
-                        warn!("the tool took longer than {CALL_DEADLINE:?}");
+                        warn!("the tool took longer than {limit:?}");
                         Span::current().record("error.type", Outcome::TimedOut.as_str());
                         record.ended(Outcome::TimedOut);
                         Ok(tool_error("The tool took too long. Try again shortly.".to_owned()).into())

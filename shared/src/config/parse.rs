@@ -1,13 +1,15 @@
 //! Reading one variable after the other and collecting every fault on the way.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{ConfigError, CredentialConfig, Fault, Limits, UserAssignedIdentity, VARIABLES};
+use super::{ConfigError, CredentialConfig, Fault, LONGEST_CALL, Limits, UserAssignedIdentity, VARIABLES};
 
 /// The port where nothing says otherwise.
 const DEFAULT_PORT: u16 = 9000;
@@ -222,24 +224,41 @@ impl<'a> Settings<'a> {
     }
 
     pub(super) fn limits(&mut self) -> Limits {
+        let default = Limits::default();
         Limits {
-            connections: self.count("MAX_CONNECTIONS", 10_000).get() as usize,
-            requests_in_flight: self.count("MAX_REQUESTS_IN_FLIGHT", 512).get() as usize,
-            requests_per_second: self.count("MAX_REQUESTS_PER_SECOND", 20_000),
-            caller_requests_per_minute: self.count("MAX_CALLER_REQUESTS_PER_MINUTE", 12_000),
-            caller_graph_requests: self.count("MAX_CALLER_GRAPH_REQUESTS", 8).get() as usize,
+            connections: self.count("MAX_CONNECTIONS", default.connections),
+            header_bytes: self.number("MAX_HEADER_BYTES", default.header_bytes, 16 * 1024..=1024 * 1024),
+            body_bytes: self.number("MAX_BODY_BYTES", default.body_bytes, 1024..=1024 * 1024),
+            body_values: self.number("MAX_BODY_VALUES", default.body_values, 64..=100_000),
+            header_timeout: self.timeout("HEADER_TIMEOUT", default.header_timeout, 600),
+            body_timeout: self.timeout("BODY_TIMEOUT", default.body_timeout, 600),
+            idle_timeout: self.timeout("IDLE_TIMEOUT", default.idle_timeout, 3_600),
+            call_timeout: self.timeout("CALL_TIMEOUT", default.call_timeout, LONGEST_CALL.as_secs()),
+            requests_in_flight: self.count("MAX_REQUESTS_IN_FLIGHT", default.requests_in_flight),
+            requests_per_second: self.count("MAX_REQUESTS_PER_SECOND", default.requests_per_second),
+            caller_requests_per_minute: self
+                .count("MAX_CALLER_REQUESTS_PER_MINUTE", default.caller_requests_per_minute),
+            caller_graph_requests: self.count("MAX_CALLER_GRAPH_REQUESTS", default.caller_graph_requests),
+            caller_exchanges: self.count("MAX_CALLER_EXCHANGES", default.caller_exchanges),
         }
     }
 
     /// A number of things, at least one and at most a million.
-    fn count(&mut self, variable: &'static str, default: u32) -> NonZeroU32 {
-        const MOST: u32 = 1_000_000;
-        let default = NonZeroU32::new(default).unwrap_or(NonZeroU32::MIN);
+    fn count<T: Count>(&mut self, variable: &'static str, default: T) -> T {
+        self.number(variable, default, T::ONE..=T::MILLION)
+    }
+
+    fn timeout(&mut self, variable: &'static str, default: Duration, most: u64) -> Duration {
+        self.seconds(variable, default.as_secs(), 1..=most)
+    }
+
+    fn number<T: Count>(&mut self, variable: &'static str, default: T, range: RangeInclusive<T>) -> T {
         let Some(value) = self.text(variable) else { return default };
-        match value.parse::<NonZeroU32>() {
-            Ok(count) if count.get() <= MOST => count,
+        match value.parse() {
+            Ok(number) if range.contains(&number) => number,
             _ => {
-                self.fault(variable, format!("must be a whole number from 1 to {MOST} (default {default})"));
+                let (least, most) = (range.start(), range.end());
+                self.fault(variable, format!("must be a whole number from {least} to {most} (default {default})"));
                 default
             }
         }
@@ -296,6 +315,22 @@ impl<'a> Settings<'a> {
         }
         value
     }
+}
+
+/// What counts things.
+trait Count: Copy + PartialOrd + FromStr + Display {
+    const ONE: Self;
+    const MILLION: Self;
+}
+
+impl Count for usize {
+    const ONE: Self = 1;
+    const MILLION: Self = 1_000_000;
+}
+
+impl Count for NonZeroU32 {
+    const ONE: Self = Self::MIN;
+    const MILLION: Self = Self::MIN.saturating_add(999_999);
 }
 
 /// The canonical form of RFC 9562: 8-4-4-4-12 hexadecimal digits, no braces, no `urn:`.

@@ -297,3 +297,33 @@ fn where_telemetry_goes_is_checked_as_a_whole() {
     assert_eq!(faults(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "no pair")]), ["OTEL_EXPORTER_OTLP_HEADERS"]);
     assert_eq!(faults(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=x,other=y=z")]), Vec::<&str>::new());
 }
+
+#[test]
+fn limits() {
+    assert_eq!(with(&[]).unwrap().limits, Limits::default());
+    for (variable, least, most) in [
+        ("MAX_CONNECTIONS", 1, 1_000_000),
+        ("MAX_HEADER_BYTES", 16_384, 1_048_576),
+        ("MAX_BODY_BYTES", 1_024, 1_048_576),
+        ("MAX_BODY_VALUES", 64, 100_000),
+        ("HEADER_TIMEOUT", 1, 600),
+        ("BODY_TIMEOUT", 1, 600),
+        ("IDLE_TIMEOUT", 1, 3_600),
+        ("CALL_TIMEOUT", 1, 120),
+        ("MAX_REQUESTS_IN_FLIGHT", 1, 1_000_000),
+        ("MAX_REQUESTS_PER_SECOND", 1, 1_000_000),
+        ("MAX_CALLER_REQUESTS_PER_MINUTE", 1, 1_000_000),
+        ("MAX_CALLER_GRAPH_REQUESTS", 1, 1_000_000),
+        ("MAX_CALLER_EXCHANGES", 1, 1_000_000),
+    ] {
+        for accepted in [least, most] {
+            let limits = with(&[(variable, &accepted.to_string())]).unwrap().limits;
+            assert!(format!("{limits:?}").contains(&accepted.to_string()), "{variable} {accepted}: {limits:?}");
+        }
+        for refused in
+            [(least - 1).to_string(), (most + 1).to_string(), "-1".to_owned(), "ten".to_owned(), "1.5".to_owned()]
+        {
+            assert_eq!(faults(&[(variable, &refused)]), [variable], "{refused}");
+        }
+    }
+}

@@ -11,9 +11,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long a head may take from its first byte to its last.
-const HEAD: Duration = Duration::from_secs(10);
-
 /// Nothing of a request has come yet.
 const WAITING: u8 = 0;
 /// A head has begun.
@@ -50,8 +47,9 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    pub(super) fn new(stream: S, phase: Phase) -> Self {
-        Self { stream, phase, limit: HEAD, deadline: None }
+    /// A head may take as long as `limit` from its first byte to its last.
+    pub(super) fn new(stream: S, phase: Phase, limit: Duration) -> Self {
+        Self { stream, phase, limit, deadline: None }
     }
 }
 
@@ -115,7 +113,7 @@ mod tests {
 
     fn paced(phase: &Phase) -> (tokio::io::DuplexStream, Paced<tokio::io::DuplexStream>) {
         let (client, server) = tokio::io::duplex(64);
-        (client, Paced { stream: server, phase: phase.clone(), limit: Duration::from_millis(50), deadline: None })
+        (client, Paced::new(server, phase.clone(), Duration::from_millis(50)))
     }
 
     #[tokio::test]

@@ -18,19 +18,13 @@ use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
 use super::paced::{Paced, Phase};
-
-/// How long a connection may wait for its next request. Longer than proxies keep theirs (60 to 90 s): who closes first must
-/// be the one who sends, or a request meets a connection that is just being closed.
-const IDLE: Duration = Duration::from_mins(2);
+use crate::config::Limits;
 
 /// How long requests in flight may go on after the signal to stop: less than the 30 s that container hosts give.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// How long a connection without a request yet may still send its first one after the signal to stop.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-
-/// The largest request head: a token with 200 groups has 11 KiB, and a token may have 32.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The answer to a connection too many.
 const FULL: &[u8] =
@@ -39,10 +33,9 @@ const FULL: &[u8] =
 /// The pause after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is ready, then lets requests in flight finish. At most so many connections at once; who comes beyond
-/// that is told so.
-pub async fn until_stopped(listener: TcpListener, app: Router, most: usize, stop: impl Future<Output = ()>) {
-    let connections = Connections::new(app, most);
+/// Serves within these limits until `stop` is ready, then lets requests in flight finish. A connection too many is told so.
+pub async fn until_stopped(listener: TcpListener, app: Router, limits: Limits, stop: impl Future<Output = ()>) {
+    let connections = Connections::new(app, limits);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -74,29 +67,29 @@ pub async fn until_stopped(listener: TcpListener, app: Router, most: usize, stop
 struct Connections {
     app: Router,
     builder: http1::Builder,
-    most: usize,
+    limits: Limits,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Connections {
-    fn new(app: Router, most: usize) -> Self {
+    fn new(app: Router, limits: Limits) -> Self {
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(MAX_HEAD_BYTES);
-        Self { app, builder, most, tasks: TaskTracker::new(), stopping: CancellationToken::new() }
+        builder.timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout).max_buf_size(limits.header_bytes);
+        Self { app, builder, limits, tasks: TaskTracker::new(), stopping: CancellationToken::new() }
     }
 
     fn serve(&self, stream: TcpStream) {
         // Answers are small and complete: waiting to fill a segment only delays them.
         drop(stream.set_nodelay(true));
-        if self.tasks.len() >= self.most {
+        if self.tasks.len() >= self.limits.connections {
             // Small enough for the socket's own buffer: written at once or not at all.
             drop(stream.try_write(FULL));
             return;
         }
         let phase = Phase::default();
         let begun = CancellationToken::new();
-        let stream = TokioIo::new(Paced::new(stream, phase.clone()));
+        let stream = TokioIo::new(Paced::new(stream, phase.clone(), self.limits.header_timeout));
         let (app, first) = (self.app.clone(), begun.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             phase.serving();

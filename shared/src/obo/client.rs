@@ -42,9 +42,6 @@ const CALLER_WAIT: Duration = Duration::from_secs(12);
 /// The most exchanges under way at once. More would only queue up at Entra.
 const MAX_EXCHANGES: usize = 64;
 
-/// The most exchanges of one user under way at once: one with many tokens must not take all the room.
-const MAX_EXCHANGES_OF_USER: usize = 4;
-
 /// The most users whose exchanges are counted. Where there are more, some may have more exchanges under way than that.
 const MAX_COUNTED_USERS: u64 = 10_000;
 
@@ -85,6 +82,7 @@ pub struct OboClient {
     throttled_users: Mutex<ThrottledUsers>,
     flights: SingleFlight<CacheKey, Result<AccessToken, OboError>>,
     min_assertion_ttl: Duration,
+    exchanges_of_user: usize,
     metrics: Arc<Metrics>,
 }
 
@@ -144,6 +142,7 @@ impl OboClient {
             throttled_users: Mutex::default(),
             flights: SingleFlight::new(),
             min_assertion_ttl: config.obo_min_assertion_ttl,
+            exchanges_of_user: config.limits.caller_exchanges,
             metrics,
         }
     }
@@ -434,7 +433,7 @@ impl OboClient {
     async fn once(&self, exchange: &Exchange) -> Result<TokenResponse, OboError> {
         let assertion = assertion_of(&exchange.caller)?;
         let of_user =
-            self.room_of_user.get_with(user_key(assertion, &[]), || Arc::new(Semaphore::new(MAX_EXCHANGES_OF_USER)));
+            self.room_of_user.get_with(user_key(assertion, &[]), || Arc::new(Semaphore::new(self.exchanges_of_user)));
         let closed = |_| lost("shutting down");
         let _room_of_user = of_user.acquire().await.map_err(closed)?;
         let _room = self.room.acquire().await.map_err(closed)?;
