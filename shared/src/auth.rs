@@ -10,4 +10,5 @@ pub mod jwks;
 pub(crate) mod jws;
 pub mod limits;
 pub mod require_bearer;
+mod verified_tokens;
 pub mod verifier;

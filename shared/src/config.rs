@@ -52,6 +52,7 @@ pub const VARIABLES: &[&str] = &[
     "MAX_CALLER_REQUESTS_PER_MINUTE",
     "MAX_CALLER_GRAPH_REQUESTS",
     "MAX_CALLER_EXCHANGES",
+    "MAX_VERIFIED_TOKENS",
     "HOST",
     "PORT",
     "SERVER_NAME",
@@ -147,6 +148,8 @@ pub struct Limits {
     /// `MAX_CALLER_GRAPH_REQUESTS`, default 8: requests to Graph under way at once for one caller. Graph throttles the whole
     /// tenant's application, so one user must not use up everybody's share.
     pub caller_graph_requests: usize,
+    /// `MAX_VERIFIED_TOKENS`, default 4,096: tokens that need no second signature check within a minute; 0: none.
+    pub verified_tokens: usize,
     /// `MAX_CALLER_EXCHANGES`, default 4: on-behalf-of exchanges under way at once for one user, who must not take all the room
     /// by many tokens.
     pub caller_exchanges: usize,
@@ -171,6 +174,7 @@ impl Default for Limits {
             caller_requests_per_minute: count(12_000),
             caller_graph_requests: 8,
             caller_exchanges: 4,
+            verified_tokens: 4_096,
         }
     }
 }

@@ -8,12 +8,12 @@
 use std::fmt;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
@@ -24,51 +24,47 @@ const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC 2.0 §5.1.
 const INVALID_REQUEST: i32 = -32600;
 
-/// Reads and checks the body of a POST, hands it on whole, and keeps answers out of caches.
-pub(crate) async fn check(State(limits): State<Limits>, request: Request, next: Next) -> Response {
-    let mut response =
-        if request.method() == Method::POST { checked(limits, request, next).await } else { next.run(request).await };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// The body of a POST, whole and checked.
+///
+/// # Errors
+///
+/// The answer to a request whose body is not read.
+pub(crate) async fn read(limits: Limits, request: Request) -> Result<(Parts, Bytes), Response> {
+    let (parts, body) = request.into_parts();
+    let bytes = collect(limits, body).await?;
+    if is_json(&parts.headers) {
+        let (status, code, message) = match kind_of(&bytes, limits.body_values) {
+            Ok(Kind::Object) => return Ok((parts, bytes)),
+            Ok(Kind::Array) => {
+                (StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request")
+            }
+            Ok(Kind::Other) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object"),
+            Err(Unreadable::NoJson) => (StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error"),
+            Err(Unreadable::TooManyValues) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body has more values than this server reads")
+            }
+        };
+        return Err(rpc_error(status, code, message));
+    }
+    Ok((parts, bytes))
 }
 
-async fn checked(limits: Limits, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let bytes = match read(body, limits).await {
-        Ok(bytes) => bytes,
-        Err(refusal) => return refusal,
-    };
-    let is_json = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"application/json"));
-    if is_json {
-        let refusal = match kind_of(&bytes, limits.body_values) {
-            Ok(Kind::Object) => None,
-            Ok(Kind::Array) => {
-                Some((StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request"))
-            }
-            Ok(Kind::Other) => Some((StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object")),
-            Err(Unreadable::NoJson) => Some((StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error")),
-            Err(Unreadable::TooManyValues) => Some((
-                StatusCode::PAYLOAD_TOO_LARGE,
-                INVALID_REQUEST,
-                "The body has more values than this server reads",
-            )),
-        };
-        if let Some((status, code, message)) = refusal {
-            return rpc_error(status, code, message);
-        }
-    }
-    let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
-    if is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
-        // JSON, but no JSON-RPC message: rmcp has no other status for it.
+/// The transport's answer, or ours where it has no better status than 415 for JSON that is no JSON-RPC message.
+pub(crate) fn settled(response: Response, was_json: bool) -> Response {
+    if was_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         return rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body is not a JSON-RPC request");
     }
     response
 }
 
-async fn read(body: Body, limits: Limits) -> Result<Bytes, Response> {
+/// Whether the body is said to be JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    const JSON: &[u8] = b"application/json";
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).and_then(|value| value.get(..JSON.len()));
+    value.is_some_and(|start| start.eq_ignore_ascii_case(JSON))
+}
+
+async fn collect(limits: Limits, body: Body) -> Result<Bytes, Response> {
     let reading = Limited::new(body, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_timeout, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

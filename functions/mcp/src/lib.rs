@@ -5,46 +5,104 @@
 
 mod body;
 mod consent;
+mod direct;
 mod error;
 mod offer;
 mod record;
 mod server;
 mod tools;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::Method;
+use http::header::{CACHE_CONTROL, HeaderValue};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use shared::auth::require_bearer::require_bearer;
-use shared::config::Config;
+use shared::config::{Config, Limits};
 use shared::metadata::MCP_PATH;
 use shared::process::Process;
+use tower::service_fn;
+
+use direct::Direct;
 
 /// Keeps a long answer alive through the Functions host (240 s idle) and Azure's front end (230 s).
 const SSE_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 pub use server::{ExtraTool, McpServer};
 
-/// The MCP route with our tools.
+/// The MCP route with our tools. Needs a tokio runtime.
 pub fn router(process: &'static Process) -> Router {
     router_with(process, Vec::new())
 }
 
-/// The MCP route with our tools and these.
+/// The MCP route with our tools and these. Needs a tokio runtime.
 pub fn router_with(process: &'static Process, extra: Vec<ExtraTool>) -> Router {
-    let server = Arc::new(McpServer::new(process, extra));
-    let service = StreamableHttpService::new(
-        move || Ok(Arc::clone(&server)),
-        Arc::new(NeverSessionManager::default()),
-        transport_config(&process.config),
-    );
-    Router::new()
-        .route_service(MCP_PATH, service)
-        .route_layer(middleware::from_fn_with_state(process.config.limits, body::check))
-        .route_layer(middleware::from_fn_with_state(process, require_bearer))
+    let endpoint = Arc::new(Endpoint::new(process, extra));
+    let service = service_fn(move |request: Request| {
+        let endpoint = Arc::clone(&endpoint);
+        async move {
+            let answer = require_bearer(process, request, |request| endpoint.answer(request));
+            Ok::<Response, Infallible>(answer.await)
+        }
+    });
+    Router::new().route_service(MCP_PATH, service)
+}
+
+/// What answers a request whose caller is known.
+struct Endpoint {
+    limits: Limits,
+    direct: Direct,
+    transport: StreamableHttpService<Arc<McpServer>, NeverSessionManager>,
+}
+
+impl Endpoint {
+    fn new(process: &'static Process, extra: Vec<ExtraTool>) -> Self {
+        let server = Arc::new(McpServer::new(process, extra));
+        let direct = Direct::new(Arc::clone(&server), allowed_hosts(&process.config));
+        let transport = StreamableHttpService::new(
+            move || Ok(Arc::clone(&server)),
+            Arc::new(NeverSessionManager::default()),
+            transport_config(&process.config),
+        );
+        Self { limits: process.config.limits, direct, transport }
+    }
+
+    /// The answer, kept out of caches.
+    async fn answer(&self, request: Request) -> Response {
+        let mut response = if request.method() == Method::POST {
+            self.posted(request).await
+        } else {
+            self.by_transport(request).await
+        };
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    async fn posted(&self, request: Request) -> Response {
+        let (parts, body) = match body::read(self.limits, request).await {
+            Ok(read) => read,
+            Err(refusal) => return refusal,
+        };
+        match self.direct.answer(parts, &body).await {
+            Ok(response) => response,
+            Err(parts) => {
+                let was_json = body::is_json(&parts.headers);
+                body::settled(self.by_transport(Request::from_parts(parts, Body::from(body))).await, was_json)
+            }
+        }
+    }
+
+    async fn by_transport(&self, request: Request) -> Response {
+        // Its future is large, and most requests do not need it.
+        Box::pin(self.transport.handle(request)).await.map(Body::new)
+    }
 }
 
 fn transport_config(config: &Config) -> StreamableHttpServerConfig {

@@ -24,6 +24,19 @@ impl Offer {
         Self { spec, tool: tool.with_annotations(hints) }
     }
 
+    /// Whether the schema says anywhere that an argument stands in a header, too (MCP 2026-07-28, Streamable HTTP, "Custom Headers
+    /// from Tool Parameters").
+    pub(crate) fn takes_headers(&self) -> bool {
+        fn names(value: &Value) -> bool {
+            match value {
+                Value::Object(members) => members.iter().any(|(name, value)| name == "x-mcp-header" || names(value)),
+                Value::Array(values) => values.iter().any(names),
+                _ => false,
+            }
+        }
+        self.tool.input_schema.iter().any(|(name, value)| name == "x-mcp-header" || names(value))
+    }
+
     /// Whether a caller of this kind could ever use the tool, whatever its token carries now.
     pub(crate) fn visible_to(&self, caller: &Caller) -> bool {
         match caller.permissions() {

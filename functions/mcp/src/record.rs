@@ -7,13 +7,11 @@ use rmcp::ErrorData;
 use rmcp::model::CallToolResponse;
 use shared::audit::{Decision, Entry, Outcome};
 use shared::auth::caller::Caller;
-use shared::auth::require_bearer::RefusalSlot;
+use shared::auth::require_bearer::{Admitted, RefusalSlot};
 use shared::moment::Moment;
 use shared::process::Process;
 use shared::telemetry::request::RequestLog;
 use shared::tool::ToolSpec;
-
-use crate::server::Identity;
 
 /// How often a call asked Graph.
 pub(crate) type DownstreamCalls = Arc<AtomicU32>;
@@ -34,7 +32,7 @@ impl Record {
     /// A call on which this was decided. One that is allowed counts as cancelled until it ends otherwise.
     pub(crate) fn new(
         process: &'static Process,
-        Identity { caller, log, .. }: &Identity,
+        Admitted { caller, log, .. }: &Admitted,
         spec: Option<&'static ToolSpec>,
         decision: Decision,
     ) -> Self {

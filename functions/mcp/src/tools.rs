@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::model::CallToolResult;
 use shared::auth::caller::Caller;
+use shared::auth::require_bearer::Admitted;
 use shared::graph::{GraphClient, GraphError};
 use shared::moment::Moment;
 use shared::obo::cache::AccessToken;
@@ -16,7 +17,7 @@ use shared::tool::ToolSpec;
 
 use crate::error::Failure;
 use crate::record::DownstreamCalls;
-use crate::server::{Identity, McpServer, settle};
+use crate::server::{McpServer, settle};
 
 impl McpServer {
     /// Every tool. A new one adds its router here and its declaration to `shared::tool`.
@@ -30,7 +31,7 @@ impl McpServer {
 pub(crate) struct ToolCall {
     process: &'static Process,
     spec: &'static ToolSpec,
-    identity: Identity,
+    identity: Admitted,
     downstream: Option<AccessToken>,
     calls: DownstreamCalls,
 }
@@ -39,7 +40,7 @@ impl ToolCall {
     pub(crate) fn new(
         process: &'static Process,
         spec: &'static ToolSpec,
-        identity: Identity,
+        identity: Admitted,
         downstream: Option<AccessToken>,
         calls: DownstreamCalls,
     ) -> Self {
@@ -60,7 +61,7 @@ impl ToolCall {
             return Err(Failure::tell("This tool does not declare what it reaches."));
         };
         let (obo, permissions) = (&self.process.obo, self.spec.downstream);
-        let Identity { caller, log, .. } = &self.identity;
+        let Admitted { caller, log, .. } = &self.identity;
         let refused = match self.ask(&ask, token).await? {
             Ok(value) => return Ok(value),
             Err(refused) => refused,

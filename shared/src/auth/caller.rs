@@ -1,19 +1,31 @@
 //! A verified caller, and what may be done with having verified one.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
 use secrecy::{ExposeSecret, SecretString};
 
+#[cfg(test)]
+use super::verified_tokens;
+use super::verified_tokens::TokenDigest;
+use super::verifier::{is_past, is_reached};
+use crate::moment::Moment;
 use crate::tool::scope_includes;
 
 /// A verified caller. Only [`super::verifier::TokenVerifier::verify`] builds one, so holding it is the proof.
 #[derive(Debug)]
 pub struct Caller {
     pub(super) tid: String,
-    pub(super) oid: String,
+    pub(super) oid: Arc<str>,
+    pub(super) pseudonym: String,
     pub(super) permissions: Permissions,
     pub(super) client: Option<String>,
     pub(super) uti: Option<String>,
+    pub(super) not_before: u64,
     pub(super) expires_at: u64,
     pub(super) answers_challenges: bool,
+    pub(super) token_digest: TokenDigest,
     pub(super) token: SecretString,
 }
 
@@ -39,14 +51,18 @@ impl Caller {
     /// A signed-in user nobody has verified, for unit tests of what comes after.
     #[cfg(test)]
     pub(crate) fn imagined(oid: &str, token: &str) -> Self {
+        let tid = "aaaabbbb-0000-cccc-1111-dddd2222eeee".to_owned();
         Self {
-            tid: "aaaabbbb-0000-cccc-1111-dddd2222eeee".to_owned(),
-            oid: oid.to_owned(),
+            pseudonym: pseudonym(&tid, oid),
+            tid,
+            oid: oid.into(),
             permissions: Permissions::Delegated { scopes: vec!["access_as_user".to_owned()], roles: Vec::new() },
             client: None,
             uti: None,
+            not_before: 0,
             expires_at: u64::MAX,
             answers_challenges: false,
+            token_digest: verified_tokens::digest_of(token),
             token: SecretString::from(token),
         }
     }
@@ -61,6 +77,32 @@ impl Caller {
     #[must_use]
     pub fn object_id(&self) -> &str {
         &self.oid
+    }
+
+    /// The same, to be kept as a key.
+    pub(crate) fn object_key(&self) -> &Arc<str> {
+        &self.oid
+    }
+
+    /// Stands for the caller where nobody is to be named: the same person is always the same 16 hexadecimal digits, 64 bits of
+    /// SHA-256 over `tid` and `oid`.
+    #[must_use]
+    pub fn pseudonym(&self) -> &str {
+        &self.pseudonym
+    }
+
+    /// Whether `nbf` is reached and `exp` not past.
+    pub(super) fn is_current(&self, now: Moment) -> bool {
+        is_reached(self.not_before, now) && !is_past(self.expires_at, now)
+    }
+
+    /// SHA-256 over the token.
+    pub(crate) fn token_digest(&self) -> &TokenDigest {
+        &self.token_digest
+    }
+
+    pub(super) fn token_bytes(&self) -> usize {
+        self.token.expose_secret().len()
     }
 
     /// The client application (`azp`, in v1.0 tokens `appid`).
@@ -114,6 +156,20 @@ impl Caller {
             Permissions::Application { .. } => None,
         }
     }
+}
+
+/// Object IDs are random, so a part of a hash tells callers apart and leads to nobody.
+pub(super) fn pseudonym(tid: &str, oid: &str) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(tid.as_bytes());
+    context.update(b"/");
+    context.update(oid.as_bytes());
+    let mut text = String::with_capacity(16);
+    for byte in context.finish().as_ref().iter().take(8) {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// A signed-in user's verified token, as it stands in for the user at the token endpoint.

@@ -51,7 +51,7 @@ pub enum Outcome {
 
 impl TokenVerifier {
     /// Walks all checks. Without `jwks` nothing is fetched and the signature is not looked at.
-    pub async fn examine(&self, token: &BearerToken, jwks: Option<&'static JwksCache>, now: Moment) -> Vec<Row> {
+    pub async fn examine(&self, token: &BearerToken<'_>, jwks: Option<&'static JwksCache>, now: Moment) -> Vec<Row> {
         let mut rows = Vec::new();
         let parsed = jws::parse(token.expose());
         rows.extend(shape(parsed.as_ref().err()));
@@ -122,7 +122,7 @@ fn shape(fault: Option<&TokenFault>) -> [Row; 2] {
     }
 }
 
-fn signature(token: &BearerToken, unverified_kid: &str, key: Result<&VerificationKey, &AuthError>) -> [Row; 2] {
+fn signature(token: &BearerToken<'_>, unverified_kid: &str, key: Result<&VerificationKey, &AuthError>) -> [Row; 2] {
     let kid = shown(unverified_kid);
     match key {
         Ok(key) => {
@@ -138,7 +138,7 @@ fn signature(token: &BearerToken, unverified_kid: &str, key: Result<&Verificatio
 }
 
 /// The signature alone: all else has a row of its own.
-fn is_signed(token: &BearerToken, key: &VerificationKey) -> bool {
+fn is_signed(token: &BearerToken<'_>, key: &VerificationKey) -> bool {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;

@@ -102,7 +102,7 @@ impl JwksCache {
     /// # Errors
     ///
     /// [`AuthError::KeysUnavailable`] while there are no keys, or if asking failed; [`TokenFault::UnknownKey`] otherwise.
-    pub(crate) async fn key(
+    pub async fn key(
         &'static self,
         unverified_kid: &str,
         looks_like_ours: impl FnOnce() -> bool,
@@ -132,6 +132,16 @@ impl JwksCache {
             }
             _ => Err(unavailable()),
         }
+    }
+
+    /// Whether this very key still verifies tokens.
+    pub(crate) fn still_holds(&'static self, key: &Arc<VerificationKey>, now: Moment) -> bool {
+        let keys = self.keys.load();
+        let holds = keys.lookup(key.kid(), now, self.key_ttl).is_some_and(|held| Arc::ptr_eq(held, key));
+        if holds {
+            self.catch_up(keys.fetched_at(), now);
+        }
+        holds
     }
 
     /// How the keys stand.

@@ -33,9 +33,9 @@ pub struct Limits {
     room: Arc<Semaphore>,
     everybody: DefaultDirectRateLimiter,
     /// By object ID: the one tenant's users and service principals.
-    callers: DefaultKeyedRateLimiter<String>,
+    callers: DefaultKeyedRateLimiter<Arc<str>>,
     /// By object ID, too.
-    graph: Cache<String, Arc<Semaphore>>,
+    graph: Cache<Arc<str>, Arc<Semaphore>>,
     graph_requests: usize,
     clock: DefaultClock,
 }
@@ -86,15 +86,16 @@ impl Limits {
     /// [`AuthError::TooManyRequests`].
     pub fn admit(&self, caller: &Caller) -> Result<(), AuthError> {
         let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(self.clock.now());
-        let key = caller.object_id().to_owned();
-        self.callers.check_key(&key).map_err(|until| AuthError::TooManyRequests("from one caller", wait(until)))
+        self.callers
+            .check_key(caller.object_key())
+            .map_err(|until| AuthError::TooManyRequests("from one caller", wait(until)))
     }
 
     /// A place for one request to Graph, free again when it is dropped; waits a little for the same caller's others. `None`:
     /// they take too long.
     pub async fn graph_place(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
         let of_caller =
-            self.graph.get_with_by_ref(caller.object_id(), || Arc::new(Semaphore::new(self.graph_requests)));
+            self.graph.get_with_by_ref(caller.object_key(), || Arc::new(Semaphore::new(self.graph_requests)));
         tokio::time::timeout(GRAPH_WAIT, of_caller.acquire_owned()).await.ok()?.ok()
     }
 

@@ -1,12 +1,11 @@
-//! The middleware in front of every protected route: bearer → keys → verifier → [`Caller`], or a refusal.
+//! What stands in front of every protected route: bearer → keys → verifier → [`Caller`], or a refusal.
 //!
-//! It runs before the body is read. Behind it there is a [`Caller`] in the request's extensions and no `Authorization`
+//! It runs before the body is read. Behind it there is an [`Admitted`] in the request's extensions and no `Authorization`
 //! header any more: the inbound token must never travel on (MCP 2026-07-28, Authorization, "Token Handling").
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::AUTHORIZATION;
 use tracing::{Instrument as _, info_span};
@@ -18,7 +17,18 @@ use crate::moment::Moment;
 use crate::process::Process;
 use crate::telemetry::request::RequestLog;
 
-/// Where code behind the middleware leaves a refusal that must become an HTTP status: MCP's own errors cannot carry one.
+/// Who was let in, and what goes with the request from here on.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The verified caller.
+    pub caller: Arc<Caller>,
+    /// Where a refusal is left.
+    pub slot: RefusalSlot,
+    /// What the request's line says.
+    pub log: RequestLog,
+}
+
+/// Where code behind it leaves a refusal that must become an HTTP status: MCP's own errors cannot carry one.
 #[derive(Clone, Debug, Default)]
 pub struct RefusalSlot(Arc<OnceLock<AuthError>>);
 
@@ -40,8 +50,15 @@ impl RefusalSlot {
     }
 }
 
-/// Lets a request pass with its [`Caller`], or refuses it.
-pub async fn require_bearer(State(process): State<&'static Process>, mut request: Request, next: Next) -> Response {
+/// Lets a request pass to `next` with an [`Admitted`], or refuses it.
+pub async fn require_bearer<Answer>(
+    process: &'static Process,
+    mut request: Request,
+    next: impl FnOnce(Request) -> Answer,
+) -> Response
+where
+    Answer: Future<Output = Response>,
+{
     let log = RequestLog::of(request.extensions());
     let refused = |refusal: &AuthError| {
         log.refused(refusal);
@@ -64,15 +81,17 @@ pub async fn require_bearer(State(process): State<&'static Process>, mut request
     }
     request.headers_mut().remove(AUTHORIZATION);
     let slot = RefusalSlot::default();
-    request.extensions_mut().insert(Arc::new(caller));
-    request.extensions_mut().insert(slot.clone());
-    let response = next.run(request).await;
+    request.extensions_mut().insert(Admitted { caller, slot: slot.clone(), log: log.clone() });
+    let response = next(request).await;
     match slot.taken() {
         Some(refusal) => refused(refusal),
         None => place.until_sent(response),
     }
 }
 
-async fn authenticate(process: &'static Process, token: Result<BearerToken, AuthError>) -> Result<Caller, AuthError> {
+async fn authenticate(
+    process: &'static Process,
+    token: Result<BearerToken<'_>, AuthError>,
+) -> Result<Arc<Caller>, AuthError> {
     process.verifier.authenticate(token?, &process.jwks).await
 }

@@ -3,15 +3,19 @@
 //! Order: shape and header (`jws`), key, signature and times (jsonwebtoken), then what Entra's tokens must say
 //! (claims-validation). Every row has its test in `tests/it/vectors/tokens.json`.
 
+use std::sync::Arc;
+
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation};
+use secrecy::SecretString;
 
 use super::bearer::BearerToken;
-use super::caller::{Caller, Permissions};
+use super::caller::{Caller, Permissions, pseudonym};
 use super::claims::{AccessTokenClaims, is_guid};
 use super::error::{AuthError, TokenFault};
 use super::jwks::{JwksCache, VerificationKey};
 use super::jws::{self, UnverifiedJws};
+use super::verified_tokens::VerifiedTokens;
 use crate::config::Config;
 use crate::moment::Moment;
 
@@ -21,7 +25,7 @@ const LEEWAY: u64 = 60;
 /// The longest life of a token: continuous access evaluation sessions reach 28 hours (access-tokens, "Token lifetime").
 const MAX_LIFETIME: u64 = 30 * 3_600;
 
-/// Decides whether a token is one of this tenant's for this application. Pure: no I/O, the key is handed in.
+/// Decides whether a token is one of this tenant's for this application. No I/O: the key is handed in.
 #[derive(Debug)]
 pub struct TokenVerifier {
     tenant_id: String,
@@ -31,6 +35,7 @@ pub struct TokenVerifier {
     v1_issuer: Option<String>,
     allowed_client_ids: Vec<String>,
     validation: Validation,
+    verified: VerifiedTokens,
 }
 
 impl TokenVerifier {
@@ -55,20 +60,32 @@ impl TokenVerifier {
             v1_issuer,
             allowed_client_ids: config.allowed_client_ids.clone(),
             validation,
+            verified: VerifiedTokens::new(config.limits.verified_tokens),
         }
     }
 
-    /// Verifies a token against the cached keys; asks for new keys only if the key is unknown and the token looks like
-    /// one of ours in every other way.
+    /// Verifies a token against the cached keys, unless it was verified a moment ago; asks for new keys only if the key is
+    /// unknown and the token looks like one of ours in every other way.
     ///
     /// # Errors
     ///
     /// [`AuthError::InvalidToken`] with what is wrong, [`AuthError::KeysUnavailable`] while there are no keys.
-    pub async fn authenticate(&self, token: BearerToken, jwks: &'static JwksCache) -> Result<Caller, AuthError> {
+    pub async fn authenticate(
+        &self,
+        token: BearerToken<'_>,
+        jwks: &'static JwksCache,
+    ) -> Result<Arc<Caller>, AuthError> {
+        let now = Moment::now();
+        if let Some(caller) = self.verified.hit(token.digest(), jwks, now) {
+            return Ok(caller);
+        }
         let unverified = jws::parse(token.expose()).map_err(AuthError::InvalidToken)?;
-        let looks_like_ours = || self.looks_like_ours(&unverified, Moment::now());
+        let looks_like_ours = || self.looks_like_ours(&unverified, now);
         let key = jwks.key(&unverified.unverified_kid, looks_like_ours).await?;
-        self.verify(token, &key, Moment::now()).map_err(AuthError::InvalidToken)
+        let caller = self.verify(token, &key, Moment::now()).map_err(AuthError::InvalidToken)?;
+        let caller = Arc::new(caller);
+        self.verified.keep(&caller, key);
+        Ok(caller)
     }
 
     /// The caller whose token this is.
@@ -76,7 +93,7 @@ impl TokenVerifier {
     /// # Errors
     ///
     /// [`TokenFault`]: the first check that fails.
-    pub fn verify(&self, token: BearerToken, key: &VerificationKey, now: Moment) -> Result<Caller, TokenFault> {
+    pub fn verify(&self, token: BearerToken<'_>, key: &VerificationKey, now: Moment) -> Result<Caller, TokenFault> {
         let decoded = jsonwebtoken::decode::<AccessTokenClaims>(token.expose(), key.decoding_key(), &self.validation);
         let claims = decoded.map_err(|error| fault_of(error.kind()))?.claims;
         self.check_origin(&claims)?;
@@ -92,13 +109,16 @@ impl TokenVerifier {
         self.check_client(client.as_deref())?;
         Ok(Caller {
             permissions: permissions(claims.scp.as_deref(), claims.roles, claims.idtyp.as_deref())?,
+            pseudonym: pseudonym(&claims.tid, &claims.oid),
             tid: claims.tid,
-            oid: claims.oid,
+            oid: claims.oid.into(),
             client,
             uti: claims.uti,
+            not_before: claims.nbf,
             expires_at: claims.exp,
             answers_challenges,
-            token: token.into_secret(),
+            token_digest: *token.digest(),
+            token: SecretString::from(token.expose()),
         })
     }
 
@@ -215,12 +235,22 @@ pub(super) fn permissions(
 
 /// `exp`, as jsonwebtoken reads it.
 pub(super) fn is_over(claims: &AccessTokenClaims, now: Moment) -> bool {
-    claims.exp.saturating_add(LEEWAY) < now.unix_seconds()
+    is_past(claims.exp, now)
 }
 
 /// `nbf`, as jsonwebtoken reads it.
 pub(super) fn has_begun(claims: &AccessTokenClaims, now: Moment) -> bool {
-    claims.nbf <= now.unix_seconds() + LEEWAY
+    is_reached(claims.nbf, now)
+}
+
+/// Whether `exp` is past.
+pub(super) fn is_past(exp: u64, now: Moment) -> bool {
+    exp.saturating_add(LEEWAY) < now.unix_seconds()
+}
+
+/// Whether `nbf` is reached.
+pub(super) fn is_reached(nbf: u64, now: Moment) -> bool {
+    nbf <= now.unix_seconds() + LEEWAY
 }
 
 fn without_slash(text: &str) -> &str {

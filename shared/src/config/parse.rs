@@ -240,6 +240,7 @@ impl<'a> Settings<'a> {
                 .count("MAX_CALLER_REQUESTS_PER_MINUTE", default.caller_requests_per_minute),
             caller_graph_requests: self.count("MAX_CALLER_GRAPH_REQUESTS", default.caller_graph_requests),
             caller_exchanges: self.count("MAX_CALLER_EXCHANGES", default.caller_exchanges),
+            verified_tokens: self.number("MAX_VERIFIED_TOKENS", default.verified_tokens, 0..=1_000_000),
         }
     }
 

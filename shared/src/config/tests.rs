@@ -315,14 +315,19 @@ fn limits() {
         ("MAX_CALLER_REQUESTS_PER_MINUTE", 1, 1_000_000),
         ("MAX_CALLER_GRAPH_REQUESTS", 1, 1_000_000),
         ("MAX_CALLER_EXCHANGES", 1, 1_000_000),
+        ("MAX_VERIFIED_TOKENS", 0, 1_000_000),
     ] {
         for accepted in [least, most] {
             let limits = with(&[(variable, &accepted.to_string())]).unwrap().limits;
             assert!(format!("{limits:?}").contains(&accepted.to_string()), "{variable} {accepted}: {limits:?}");
         }
-        for refused in
-            [(least - 1).to_string(), (most + 1).to_string(), "-1".to_owned(), "ten".to_owned(), "1.5".to_owned()]
-        {
+        for refused in [
+            (i64::from(least) - 1).to_string(),
+            (most + 1).to_string(),
+            "-1".to_owned(),
+            "ten".to_owned(),
+            "1.5".to_owned(),
+        ] {
             assert_eq!(faults(&[(variable, &refused)]), [variable], "{refused}");
         }
     }

@@ -36,7 +36,7 @@ pub(super) async fn look(process: &'static Process, pasted: &SecretString, optio
                 Check::info("token.scopes", format!("{} needs {}, which it does not carry", tool.name, tool.scope))
             }));
             if options.exchange {
-                checks.extend(exchange(process, Arc::new(caller)).await);
+                checks.extend(exchange(process, caller).await);
             }
         }
         Err(cause) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use moka::Expiry;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
@@ -199,9 +199,9 @@ pub(super) fn cache_key(
     assertion: UserAssertion<'_>,
     scopes: &[String],
 ) -> CacheKey {
-    let assertion_digest: Digest = digest(&SHA256, assertion.expose().as_bytes());
     let capabilities: &[u8] = if assertion.answers_challenges() { b"cp1" } else { b"" };
-    let fixed = [b"obo1", token_endpoint.as_bytes(), client_id.as_bytes(), assertion_digest.as_ref(), capabilities];
+    let fixed =
+        [b"obo1", token_endpoint.as_bytes(), client_id.as_bytes(), assertion.caller().token_digest(), capabilities];
     hash(fixed.into_iter().chain(sorted(scopes)))
 }
 

@@ -16,12 +16,10 @@
 //! The target is `request`. Level `info`; `warn` where the answer is a 5xx; `debug` for pings and for what nobody vouches
 //! for beyond a few lines a second, because one line for each request of a flood would be a second flood.
 
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -50,7 +48,7 @@ pub struct RequestLog(Arc<Mutex<Facts>>);
 
 #[derive(Debug, Default)]
 struct Facts {
-    caller: Option<String>,
+    caller: Option<Arc<Caller>>,
     method: Option<&'static str>,
     tool: Option<&'static str>,
     outcome: Option<&'static str>,
@@ -70,10 +68,10 @@ impl RequestLog {
     }
 
     /// The token was checked, with this result, in this time.
-    pub(crate) fn verified(&self, caller: Option<&Caller>, took: Duration) {
+    pub(crate) fn verified(&self, caller: Option<&Arc<Caller>>, took: Duration) {
         let mut facts = self.facts();
         facts.verify = Some(took);
-        facts.caller = caller.map(hashed);
+        facts.caller = caller.map(Arc::clone);
     }
 
     /// The request is refused.
@@ -198,7 +196,7 @@ macro_rules! line {
             refusal = $facts.refusal.as_ref().map(|(_, cause)| cause.as_str()),
             mcp.method.name = $facts.method,
             gen_ai.tool.name = $facts.tool,
-            caller = $facts.caller,
+            caller = $facts.caller.as_ref().map(|caller| caller.pseudonym()),
             verify_ms = $facts.verify.map(milliseconds),
             exchange_ms = $facts.exchange.map(milliseconds),
             graph_ms = $facts.graph.map(milliseconds),
@@ -286,18 +284,4 @@ fn invocation_id(headers: &HeaderMap) -> Option<String> {
 
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// 64 bits of a hash: enough to tell callers apart, and object IDs are random.
-fn hashed(caller: &Caller) -> String {
-    let mut context = Context::new(&SHA256);
-    context.update(caller.tenant_id().as_bytes());
-    context.update(b"/");
-    context.update(caller.object_id().as_bytes());
-    let mut text = String::with_capacity(16);
-    for byte in context.finish().as_ref().iter().take(8) {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
