@@ -62,8 +62,16 @@ impl Connection {
 
 /// A tool call of the 2025-11-25 revision.
 pub fn call(token: &str, tool: &str) -> Vec<u8> {
-    let body =
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#);
+    request(token, &body(tool))
+}
+
+/// A tool call's body.
+pub fn body(tool: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#)
+}
+
+/// A request with this body.
+pub fn request(token: &str, body: &str) -> Vec<u8> {
     format!(
         "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
          Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\nContent-Length: {}\r\n\r\n{body}",

@@ -5,9 +5,11 @@
     clippy::indexing_slicing,
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,
+    clippy::panic,
     clippy::must_use_candidate,
     reason = "measuring tools: they read the clock, and what is not as expected stops them"
 )]
 
 pub mod connection;
-pub mod handler;
+pub mod server;
+pub mod wrk;

@@ -1,18 +1,25 @@
-//! The release handler as a process of its own.
+//! Servers as processes of their own: the release handler, and those it is measured beside.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::connection::Connection;
 
-/// A running handler; killed when dropped.
+/// The core on which a pinned server runs; who loads it runs on [`LOADING_CORE`].
+const SERVING_CORE: &str = "0";
+
+/// The core of the load, where servers are pinned.
+pub const LOADING_CORE: &str = "1";
+
+/// A running server; killed when dropped.
 #[derive(Debug)]
-pub struct Handler {
+pub struct Server {
     child: Child,
     /// Where it listens, once it does.
     pub address: SocketAddr,
@@ -20,17 +27,21 @@ pub struct Handler {
     pub spawned: Instant,
 }
 
-impl Handler {
-    /// Spawns it and does not wait.
-    pub fn spawn(executable: &Path, emulator: &Emulator) -> Self {
-        Self::spawn_with(executable, emulator, &[])
+impl Server {
+    /// The handler with the emulator's Entra and Graph, and these settings; does not wait.
+    pub fn handler(executable: &Path, emulator: &Emulator, settings: &[(&str, &str)]) -> Self {
+        Self::spawn(Command::new(executable), emulator, settings)
     }
 
-    /// The same with other settings.
-    pub fn spawn_with(executable: &Path, emulator: &Emulator, settings: &[(&str, &str)]) -> Self {
+    /// The handler on a core of its own.
+    pub fn pinned_handler(executable: &Path, emulator: &Emulator, settings: &[(&str, &str)]) -> Self {
+        Self::spawn(pinned(executable), emulator, settings)
+    }
+
+    /// Any server that takes its settings from the handler's variables; does not wait.
+    pub fn spawn(mut command: Command, emulator: &Emulator, settings: &[(&str, &str)]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port on 127.0.0.1");
-        let mut command = tokio::process::Command::new(executable);
         command.env_clear().stdout(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         for (name, value) in [
             ("TENANT_ID", TENANT_ID),
@@ -45,7 +56,7 @@ impl Handler {
         }
         command.envs(settings.iter().copied());
         let spawned = Instant::now();
-        Self { child: command.spawn().expect("the handler starts"), address, spawned }
+        Self { child: command.spawn().expect("the server starts"), address, spawned }
     }
 
     /// Until it answers `request` with `status`; how long after the spawn that was.
@@ -57,34 +68,64 @@ impl Handler {
             {
                 return self.spawned.elapsed();
             }
-            assert!(self.spawned.elapsed() < Duration::from_secs(20), "the handler does not answer");
+            assert!(self.spawned.elapsed() < Duration::from_secs(20), "the server does not answer");
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
     }
 
     /// A figure of `/proc/<pid>/status` in MiB: `VmRSS` now, `VmHWM` at its peak.
     pub fn memory(&self, name: &str) -> f64 {
-        let id = self.child.id().expect("it runs");
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let kib =
             status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
         kib.and_then(|kib| kib.parse::<f64>().ok()).map_or(f64::NAN, |kib| kib / 1024.0)
     }
+
+    /// The time that all its threads ran so far, in user space and in the kernel (`/proc/<pid>/task/*/schedstat`, ns).
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let of_task = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(tasks.filter_map(Result::ok).filter_map(of_task).sum())
+    }
+
+    fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+}
+
+/// A command on the core that serves; unpinned where there is only one.
+pub fn pinned(executable: &Path) -> Command {
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Command::new(executable);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", SERVING_CORE]).arg(executable);
+    command
 }
 
 /// Builds the release handler; where it is.
 pub fn build() -> PathBuf {
+    build_all("handler", &["handler"]).remove(0)
+}
+
+/// Builds these release executables of a package; where they are.
+pub fn build_all(package: &str, names: &[&str]) -> Vec<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the repository").to_owned();
-    let arguments =
-        ["build", "--quiet", "--release", "--package", "handler", "--bin", "handler", "--message-format=json"];
-    let output = Command::new(cargo).args(arguments).current_dir(root).stderr(Stdio::inherit()).output();
-    let output = output.expect("cargo runs");
+    let mut command = std::process::Command::new(cargo);
+    command.args(["build", "--quiet", "--release", "--package", package, "--message-format=json"]);
+    command.args(names.iter().flat_map(|name| ["--bin", name]));
+    let output = command.current_dir(root).stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(output.status.success(), "cargo build");
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let executable = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
-    executable.expect("cargo names the executable")
+    let messages: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let executable = |name: &&str| {
+        let of_name = messages.iter().filter(|message| message["target"]["name"] == *name);
+        let path = of_name.filter_map(|message| message["executable"].as_str()).next();
+        PathBuf::from(path.expect("cargo names the executable"))
+    };
+    names.iter().map(executable).collect()
 }

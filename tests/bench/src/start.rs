@@ -5,20 +5,20 @@ use std::time::Duration;
 use emulator::{Emulator, User};
 
 use bench::connection::call;
-use bench::handler::{self, Handler};
+use bench::server::{self, Server};
 
 const RUNS: usize = 31;
 
 pub(crate) async fn measure() {
-    let executable = handler::build();
+    let executable = server::build();
     let emulator = Emulator::start().await;
     let whoami = call(&emulator.token(User::Alice).build(), "whoami");
     let probe = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     let (mut first, mut authenticated, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let handler = Handler::spawn(&executable, &emulator);
+        let handler = Server::handler(&executable, &emulator, &[]);
         first.push(handler.until(probe, 204).await);
-        let handler = Handler::spawn(&executable, &emulator);
+        let handler = Server::handler(&executable, &emulator, &[]);
         authenticated.push(handler.until(&whoami, 200).await);
         memory.push(handler.memory("VmRSS"));
     }

@@ -6,15 +6,15 @@ use futures::StreamExt as _;
 use futures::stream;
 
 use bench::connection::{Connection, call};
-use bench::handler::{self, Handler};
+use bench::server::{self, Server};
 
 /// Connections that call at once.
 const CONNECTIONS: u32 = 16;
 
 pub(crate) async fn measure(count: u32) {
-    let executable = handler::build();
+    let executable = server::build();
     let emulator = Emulator::start().await;
-    let handler = Handler::spawn(&executable, &emulator);
+    let handler = Server::handler(&executable, &emulator, &[]);
     let alice = call(&emulator.token(User::Alice).build(), "whoami");
     handler.until(&alice, 200).await;
     println!("  users   resident MiB   peak MiB   exchanges");
@@ -34,7 +34,7 @@ fn steps() -> impl Iterator<Item = u32> {
 }
 
 /// One call of each of these users.
-async fn call_as(users: std::ops::Range<u32>, handler: &Handler, emulator: &Emulator) {
+async fn call_as(users: std::ops::Range<u32>, handler: &Server, emulator: &Emulator) {
     let lanes = (0..CONNECTIONS).map(async |lane| {
         let mut connection = Connection::open(handler.address).await.expect("the handler accepts");
         for number in users.clone().filter(|number| number % CONNECTIONS == lane) {
@@ -47,7 +47,7 @@ async fn call_as(users: std::ops::Range<u32>, handler: &Handler, emulator: &Emul
     stream::iter(lanes).buffer_unordered(CONNECTIONS as usize).collect::<Vec<()>>().await;
 }
 
-fn row(users: u32, handler: &Handler, emulator: &Emulator) {
+fn row(users: u32, handler: &Server, emulator: &Emulator) {
     let (now, peak) = (handler.memory("VmRSS"), handler.memory("VmHWM"));
     println!("{users:>7}   {now:>12.1}   {peak:>8.1}   {:>9}", emulator.counters().token_obo);
 }

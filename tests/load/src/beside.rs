@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bench::connection::{Connection, call};
-use bench::handler::Handler;
+use bench::server::Server;
 use emulator::{Emulator, Endpoint, Fault, User};
 use futures::future::join_all;
 use support::keys::Signing;
@@ -75,9 +75,9 @@ impl Report {
 }
 
 /// A world of its own for each kind of trouble, with its own calm run first.
-async fn world(executable: &Path, settings: &[(&str, &str)]) -> (Emulator, Handler) {
+async fn world(executable: &Path, settings: &[(&str, &str)]) -> (Emulator, Server) {
     let emulator = Emulator::start().await;
-    let handler = Handler::spawn_with(executable, &emulator, settings);
+    let handler = Server::handler(executable, &emulator, settings);
     handler.until(&call(&emulator.token(User::Alice).build(), "whoami"), 200).await;
     (emulator, handler)
 }

@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let executable = bench::handler::build();
+    let executable = bench::server::build();
     let mut broken = memory::soak(&executable, size.tokens).await;
     broken.extend(beside::all(&executable, size).await);
     for bound in &broken {

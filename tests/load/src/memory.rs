@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bench::connection::{Connection, call};
-use bench::handler::Handler;
+use bench::server::Server;
 use emulator::{Emulator, User};
 use futures::StreamExt as _;
 use futures::stream;
@@ -20,7 +20,7 @@ const GROWTH: f64 = 8.0;
 /// One token of ten is good: signing takes longer than checking.
 pub(crate) async fn soak(executable: &Path, count: u32) -> Vec<String> {
     let emulator = Emulator::start().await;
-    let handler = Handler::spawn(executable, &emulator);
+    let handler = Server::handler(executable, &emulator, &[]);
     handler.until(&call(&emulator.token(User::Alice).build(), "whoami"), 200).await;
     println!("{count} tokens, each new: 1 of 10 good, 5 forged, 4 under an unknown kid");
     println!("   tokens   resident MiB   peak MiB   key fetches");
@@ -52,7 +52,7 @@ pub(crate) fn too_many_fetches(emulator: &Emulator) -> Option<String> {
     (fetches > MOST_FETCHES).then(|| format!("keys: {fetches} fetches, more than {MOST_FETCHES}"))
 }
 
-async fn send(numbers: std::ops::Range<u32>, handler: &Handler, emulator: &Emulator) {
+async fn send(numbers: std::ops::Range<u32>, handler: &Server, emulator: &Emulator) {
     let lanes = (0..CONNECTIONS).map(async |lane| {
         let mut connection = Connection::open(handler.address).await.expect("the handler accepts");
         for number in numbers.clone().filter(|number| number % CONNECTIONS == lane) {

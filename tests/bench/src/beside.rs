@@ -1,0 +1,197 @@
+//! The handler beside a bare axum handler and a plain rmcp server: the same call, the same token, one after the other, each on
+//! a core of its own with the load on the other.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID, User};
+
+use bench::connection::{Connection, body};
+use bench::server::{self, Server};
+use bench::wrk::{self, Call, Load};
+
+const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
+
+/// Where CPU time is compared.
+const COMPARED: u32 = 64;
+
+const SECONDS: u64 = 3;
+
+/// Distinct tokens for calls that each see theirs for the first time: more than are remembered while they go round.
+const FIRST_SIGHTS: u32 = 4_000;
+
+/// Settings without which the load itself would be limited.
+const OPEN: [(&str, &str); 2] = [("MAX_CALLER_REQUESTS_PER_MINUTE", "1000000"), ("MAX_REQUESTS_PER_SECOND", "1000000")];
+
+/// One server's figures.
+struct Row {
+    name: &'static str,
+    loads: Vec<Load>,
+    /// CPU per request at [`COMPARED`] connections.
+    cpu: Duration,
+    idle: f64,
+    loaded: f64,
+}
+
+pub(crate) async fn measure() {
+    assert!(wrk::is_installed(), "wrk is needed: apt-get install wrk");
+    let handler = server::build();
+    let [bare, plain] = server::build_all("bench", &["bare", "plain"]).try_into().expect("two");
+    let emulator = Emulator::start().await;
+    stay_out_of_the_way();
+
+    let alice = emulator.token(User::Alice).build();
+    let whoami = Call { body: body("whoami"), tokens: vec![alice.clone()] };
+    let profile = Call { body: body("get_my_profile"), tokens: vec![alice] };
+    let fresh =
+        (0..FIRST_SIGHTS).map(|number| emulator.token(User::Alice).claim("uti", format!("bench-{number}")).build());
+    let fresh = Call { body: body("whoami"), tokens: fresh.collect() };
+
+    let reply = reply(&handler, &emulator, &whoami).await;
+    let profile_reply = self::reply(&handler, &emulator, &profile).await;
+    let graph = format!("{}/v1.0/me?{}", emulator.base_url(), graph_query());
+    let graph_token = graph_token(&emulator, &profile.tokens[0]).await;
+
+    println!(
+        "\ntools/call whoami, tokens of {} bytes; each server on one core, wrk on the other",
+        whoami.tokens[0].len()
+    );
+    let start = |executable: &Path, settings: &[(&str, &str)]| {
+        Server::spawn(server::pinned(executable), &emulator, &[&OPEN[..], settings].concat())
+    };
+    let rows = [
+        row("bare axum handler", start(&bare, &[("REPLY", &reply)]), &whoami).await,
+        row("handler, token seen before", start(&handler, &[]), &whoami).await,
+        row("handler, each token new", start(&handler, &[("MAX_VERIFIED_TOKENS", "1")]), &fresh).await,
+        row("plain rmcp and jsonwebtoken", start(&plain, &[]), &whoami).await,
+    ];
+    show(&rows);
+
+    println!("\ntools/call get_my_profile, downstream token in the cache");
+    let with_graph = [("REPLY", &*profile_reply), ("GRAPH", &*graph), ("GRAPH_TOKEN", &*graph_token)];
+    let rows = [
+        row("bare axum handler that asks Graph", start(&bare, &with_graph), &profile).await,
+        row("handler", start(&handler, &[]), &profile).await,
+    ];
+    show(&rows);
+}
+
+/// CPU per call of several builds of the handler.
+pub(crate) async fn compare(executables: &[&str]) {
+    let emulator = Emulator::start().await;
+    stay_out_of_the_way();
+    let tokens = vec![emulator.token(User::Alice).build()];
+    for tool in ["whoami", "get_my_profile"] {
+        let call = Call { body: body(tool), tokens: tokens.clone() };
+        for executable in executables {
+            let server = Server::spawn(server::pinned(Path::new(executable)), &emulator, &OPEN);
+            server.until(&bench::connection::request(&call.tokens[0], &call.body), 200).await;
+            wrk::load(server.address, &call, COMPARED, 1).await;
+            let before = server.cpu();
+            let load = wrk::load(server.address, &call, COMPARED, SECONDS).await;
+            let cpu = (server.cpu() - before).div_f64(number(load.requests));
+            println!(
+                "{tool:<16} {:>6.1} us CPU, {:>7.0} calls/s  {executable}",
+                cpu.as_secs_f64() * 1e6,
+                load.per_second()
+            );
+        }
+    }
+}
+
+async fn row(name: &'static str, server: Server, call: &Call) -> Row {
+    let first = bench::connection::request(call.tokens.first().map_or("", String::as_str), &call.body);
+    server.until(&first, 200).await;
+    let idle = server.memory("VmRSS");
+    wrk::load(server.address, call, COMPARED, 1).await;
+    let (mut loads, mut cpu) = (Vec::new(), Duration::ZERO);
+    for connections in CONNECTIONS {
+        let before = server.cpu();
+        let load = wrk::load(server.address, call, connections, SECONDS).await;
+        if connections == COMPARED {
+            cpu = (server.cpu() - before).div_f64(number(load.requests));
+        }
+        loads.push(load);
+    }
+    Row { name, loads, cpu, idle, loaded: server.memory("VmRSS") }
+}
+
+fn show(rows: &[Row]) {
+    let bare = &rows[0];
+    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+    let ratio = |ours: f64, theirs: f64| ours / theirs;
+    println!("{:<36} {:>11} {:>14} {:>14} {:>16}", "", "CPU us/call", "MiB idle", "MiB loaded", "calls/s at 64");
+    for row in rows {
+        let (rate, bare_rate) = (row.loads[2].per_second(), bare.loads[2].per_second());
+        println!(
+            "{:<36} {:>5.1} ({:>3.1}x) {:>14.1} {:>14.1} {:>9.0} ({:.2}x)",
+            row.name,
+            micros(row.cpu),
+            ratio(micros(row.cpu), micros(bare.cpu)),
+            row.idle,
+            row.loaded,
+            rate,
+            ratio(rate, bare_rate),
+        );
+    }
+    println!("{:<36} {}", "p50 / p99 in ms, and p99 as a", CONNECTIONS.map(|count| format!("{count:>24}")).concat());
+    println!("{:<36} {:>24}", "multiple of the first row's, at", "connections");
+    for row in rows {
+        let cells = row.loads.iter().zip(&bare.loads).map(|(load, bare)| {
+            let (p50, p99) = (micros(load.p50) / 1e3, micros(load.p99) / 1e3);
+            let cell = format!("{p50:.2} / {p99:.2} ({:.1}x)", ratio(micros(load.p99), micros(bare.p99)));
+            format!("{cell:>24}")
+        });
+        println!("{:<36} {}", row.name, cells.collect::<String>());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// What the handler answers.
+async fn reply(handler: &PathBuf, emulator: &Emulator, call: &Call) -> String {
+    let server = Server::handler(handler, emulator, &[]);
+    let request = bench::connection::request(&call.tokens[0], &call.body);
+    server.until(&request, 200).await;
+    let mut connection = Connection::open(server.address).await.expect("it accepts");
+    connection.exchange(&request).await.expect("it answers").body
+}
+
+/// What the handler asks of `/me`.
+fn graph_query() -> &'static str {
+    "$select=id,displayName,userPrincipalName,mail,jobTitle,officeLocation,preferredLanguage"
+}
+
+/// A token for Graph, by an exchange of our own.
+async fn graph_token(emulator: &Emulator, assertion: &str) -> String {
+    let form = format!(
+        "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&requested_token_use=on_behalf_of&client_id={API_CLIENT_ID}\
+         &client_secret={CLIENT_SECRET}&assertion={assertion}&scope={}/User.Read",
+        emulator.base_url()
+    );
+    let authority = emulator.base_url();
+    let address = authority.trim_start_matches("http://").parse().expect("an address");
+    let request = format!(
+        "POST /{TENANT_ID}/oauth2/v2.0/token HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let mut connection = Connection::open(address).await.expect("the emulator accepts");
+    let answer = connection.exchange(request.as_bytes()).await.expect("the emulator answers");
+    let answer: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// Moves this process, and with it the emulator, to the core of the load.
+fn stay_out_of_the_way() {
+    if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
+        let pid = std::process::id().to_string();
+        let mut command = std::process::Command::new("taskset");
+        let moved = command.args(["--all-tasks", "--cpu-list", "--pid", server::LOADING_CORE, &pid]);
+        let status = moved.stdout(std::process::Stdio::null()).status();
+        assert!(status.is_ok_and(|status| status.success()), "taskset (util-linux) is needed");
+    }
+}
