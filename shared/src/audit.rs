@@ -17,11 +17,11 @@
 //!
 //! The target is `audit`, so that the lines can be kept apart and longer (`RUST_LOG=info,audit=info`).
 
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use tracing::info;
 use uuid::Uuid;
 
@@ -184,17 +184,13 @@ impl AuditLog {
 /// SHA-256, in hexadecimal digits, over the chain so far and each field with its length before it.
 #[must_use]
 pub fn chained(before: &str, fields: &[&str]) -> String {
-    let mut context = Context::new(&SHA256);
-    for part in std::iter::once(&before).chain(fields) {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
+    let parts = || std::iter::once(&before).chain(fields);
+    let mut bytes = Vec::with_capacity(parts().map(|part| 8 + part.len()).sum());
+    for part in parts() {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
     }
-    let mut text = String::with_capacity(64);
-    for byte in context.finish().as_ref() {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    HEXLOWER.encode(digest(&SHA256, &bytes).as_ref())
 }
 
 #[cfg(test)]

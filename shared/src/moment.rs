@@ -34,6 +34,11 @@ impl Moment {
         self.unix.as_secs()
     }
 
+    /// The wall clock's reading.
+    pub(crate) fn system_time(self) -> SystemTime {
+        UNIX_EPOCH + self.unix
+    }
+
     /// This moment, `later` on, by both clocks.
     #[must_use]
     pub fn plus(self, later: Duration) -> Self {

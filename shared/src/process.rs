@@ -51,7 +51,7 @@ impl Process {
     /// [`HttpClientError`] where TLS cannot be set up.
     pub fn new(config: Config) -> Result<Self, HttpClientError> {
         let http = HttpClient::new()?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(&config));
         Ok(Self {
             jwks: JwksCache::new(&config, http.clone(), Arc::clone(&metrics)),
             verifier: TokenVerifier::new(&config),

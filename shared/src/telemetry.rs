@@ -4,6 +4,7 @@
 //! stdout, because the Functions host shows every line on stderr as an error. Never logged, at any level: tokens,
 //! assertions, secrets, claims, people's names or addresses, bodies.
 
+mod json_line;
 pub mod metrics;
 mod otlp;
 pub mod request;
@@ -21,6 +22,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::Config;
+use json_line::JsonLine;
 use metrics::Metrics;
 use otlp::Exporting;
 pub use otlp::OtlpError;
@@ -55,8 +57,7 @@ where
     } else {
         // Spans are for the exporter. Here they would cost each request more than its lines do, and say nothing that those do not.
         let events = filter(wanted, debug).and(filter_fn(|metadata| metadata.is_event()));
-        let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        layer.with_filter(events).boxed()
+        layer.event_format(JsonLine).with_filter(events).boxed()
     }
 }
 
@@ -80,17 +81,20 @@ impl Telemetry {
 
         let endpoint = config.otlp_endpoint.as_deref();
         let exporting = endpoint.map(|endpoint| Exporting::start(config, endpoint, runtime)).transpose()?;
-        let spans = exporting.as_ref().map(|exporting| {
-            let layer = tracing_opentelemetry::layer().with_tracer(exporting.tracer());
-            let layer =
-                layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false);
-            // Spans of ours only: log lines go to the log, and other crates' spans may hold anything.
-            layer.with_filter(filter_fn(|metadata| metadata.is_span() && is_ours(metadata.target())))
-        });
+        let lines = tracing_subscriber::registry().with(layer(io::stdout, wanted, config.debug));
         // A second call (tests build many processes) keeps the first subscriber.
-        drop(tracing_subscriber::registry().with(layer(io::stdout, wanted, config.debug)).with(spans).try_init());
-        if let Some(exporting) = &exporting {
-            opentelemetry::global::set_meter_provider(exporting.metrics.clone());
+        match &exporting {
+            Some(exporting) => {
+                let layer = tracing_opentelemetry::layer().with_tracer(exporting.tracer());
+                let layer =
+                    layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false);
+                // Spans of ours only: log lines go to the log, and other crates' spans may hold anything.
+                let spans = layer.with_filter(filter_fn(|metadata| metadata.is_span() && is_ours(metadata.target())));
+                drop(lines.with(spans).try_init());
+                opentelemetry::global::set_meter_provider(exporting.metrics.clone());
+            }
+            // No layer instead of one that does nothing: that would have every span made for it.
+            None => drop(lines.try_init()),
         }
         let panics = Panics::default();
         panics.count_all();

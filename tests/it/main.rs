@@ -12,6 +12,7 @@
 
 mod audit;
 mod crowd;
+mod direct;
 mod doctor;
 mod documents;
 mod executable;

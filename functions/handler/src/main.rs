@@ -7,7 +7,12 @@ use std::process::ExitCode;
 
 use handler::cli::{self, Command};
 use handler::{app, doctor, explain, health_check};
+use mimalloc::MiMalloc;
 use shared::host;
+
+/// Frees and takes small pieces faster than glibc's, and gives memory back to nobody's surprise.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// `EX_USAGE` would be 64; 2 is what command-line tools commonly use.
 const EXIT_USAGE: u8 = 2;

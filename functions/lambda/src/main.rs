@@ -2,8 +2,13 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
 use shared::host::{self, Prepared};
 use shared::process::Process;
+
+/// Frees and takes small pieces faster than glibc's, and gives memory back to nobody's surprise.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let Prepared { config, runtime, telemetry } = match host::prepare() {

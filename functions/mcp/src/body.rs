@@ -8,11 +8,9 @@
 use std::fmt;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -24,29 +22,30 @@ const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC 2.0 §5.1.
 const INVALID_REQUEST: i32 = -32600;
 
-/// The body of a POST, whole and checked.
+/// Whether a body of this size is small enough to be read without counting: a value takes a byte at least.
+pub(crate) fn is_small(limits: Limits, body: &[u8]) -> bool {
+    body.len() <= limits.body_values
+}
+
+/// Checks what is said to be JSON.
 ///
 /// # Errors
 ///
 /// The answer to a request whose body is not read.
-pub(crate) async fn read(limits: Limits, request: Request) -> Result<(Parts, Bytes), Response> {
-    let (parts, body) = request.into_parts();
-    let bytes = collect(limits, body).await?;
-    if is_json(&parts.headers) {
-        let (status, code, message) = match kind_of(&bytes, limits.body_values) {
-            Ok(Kind::Object) => return Ok((parts, bytes)),
-            Ok(Kind::Array) => {
-                (StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request")
-            }
-            Ok(Kind::Other) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object"),
-            Err(Unreadable::NoJson) => (StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error"),
-            Err(Unreadable::TooManyValues) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body has more values than this server reads")
-            }
-        };
-        return Err(rpc_error(status, code, message));
+pub(crate) fn check(limits: Limits, headers: &HeaderMap, body: &[u8]) -> Result<(), Response> {
+    if !is_json(headers) {
+        return Ok(());
     }
-    Ok((parts, bytes))
+    let (status, code, message) = match kind_of(body, limits.body_values) {
+        Ok(Kind::Object) => return Ok(()),
+        Ok(Kind::Array) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request"),
+        Ok(Kind::Other) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object"),
+        Err(Unreadable::NoJson) => (StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error"),
+        Err(Unreadable::TooManyValues) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body has more values than this server reads")
+        }
+    };
+    Err(rpc_error(status, code, message))
 }
 
 /// The transport's answer, or ours where it has no better status than 415 for JSON that is no JSON-RPC message.
@@ -64,7 +63,12 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     value.is_some_and(|start| start.eq_ignore_ascii_case(JSON))
 }
 
-async fn collect(limits: Limits, body: Body) -> Result<Bytes, Response> {
+/// The body of a request, whole.
+///
+/// # Errors
+///
+/// The answer to a request whose body is too large, too slow or broken off.
+pub(crate) async fn collect(limits: Limits, body: Body) -> Result<Bytes, Response> {
     let reading = Limited::new(body, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_timeout, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

@@ -203,3 +203,170 @@ fn lone_peer(server: &Arc<McpServer>, version: &ProtocolVersion) -> Peer<RoleSer
     let nowhere = (sink::drain(), stream::empty());
     serve_directly(Arc::clone(server), nowhere, Some(asks)).peer().clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shared::config::Config;
+    use shared::process::Process;
+
+    use super::*;
+
+    fn direct() -> Direct {
+        let config = Config::from_lookup(|name| {
+            let value = match name {
+                "TENANT_ID" => "aaaabbbb-0000-cccc-1111-dddd2222eeee",
+                "CLIENT_ID" => "00001111-aaaa-2222-bbbb-3333cccc4444",
+                "CLIENT_SECRET" => "Xx~8Q.secret-value",
+                "RESOURCE_SERVER_URL" => "https://mcp.contoso.example",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let process = Process::new(config.unwrap()).unwrap().leaked();
+        let hosts = ["mcp.contoso.example", "127.0.0.1"].map(str::to_owned).to_vec();
+        Direct::new(Arc::new(McpServer::new(process, Vec::new())), hosts)
+    }
+
+    fn head(version: &'static str, more: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = http::Request::post("/mcp")
+            .header("host", "mcp.contoso.example")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", version);
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn meta(version: &str) -> Value {
+        json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientInfo": { "name": "t", "version": "0" },
+            "io.modelcontextprotocol/clientCapabilities": {},
+        })
+    }
+
+    fn rpc(method: &str, params: Value) -> Value {
+        json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
+    }
+
+    const OLD: &str = "2025-11-25";
+    const NEW: &str = "2026-07-28";
+    const CALL: [(&str, &str); 2] = [("mcp-method", "tools/call"), ("mcp-name", "whoami")];
+
+    #[track_caller]
+    fn check(direct: &Direct, parts: &Parts, body: impl ToString, expected: bool) {
+        let body = body.to_string();
+        assert_eq!(direct.regular(parts, body.as_bytes()).is_some(), expected, "{parts:?} {body}");
+    }
+
+    #[tokio::test]
+    async fn plain_requests_of_every_revision_take_the_short_way() {
+        let direct = direct();
+        let call = |meta: Option<Value>| match meta {
+            Some(meta) => rpc("tools/call", json!({ "name": "whoami", "arguments": {}, "_meta": meta })),
+            None => rpc("tools/call", json!({ "name": "whoami" })),
+        };
+        for version in ["2025-06-18", OLD] {
+            check(&direct, &head(version, &[]), call(None), true);
+            check(&direct, &head(version, &[]), json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/list" }), true);
+        }
+        check(&direct, &head(NEW, &CALL), call(Some(meta(NEW))), true);
+        check(&direct, &head(NEW, &[("mcp-method", "tools/list")]), rpc("tools/list", json!({ "_meta": meta(NEW) })), true);
+        let discover = rpc("server/discover", json!({ "_meta": meta(NEW) }));
+        check(&direct, &head(NEW, &[("mcp-method", "server/discover")]), discover, true);
+    }
+
+    #[tokio::test]
+    async fn whatever_is_out_of_the_ordinary_does_not() {
+        let direct = direct();
+        let plain = rpc("tools/call", json!({ "name": "whoami" }));
+        for more in [
+            ("origin", "https://mcp.contoso.example"),
+            ("host", "mcp.contoso.example"),
+            ("content-type", "application/json"),
+            ("accept", "text/html"),
+            ("mcp-protocol-version", OLD),
+        ] {
+            check(&direct, &head(OLD, &[more]), &plain, false);
+        }
+        let without = |name: &str| {
+            let mut parts = head(OLD, &[]);
+            parts.headers.remove(name);
+            parts
+        };
+        for name in ["host", "content-type", "accept", "mcp-protocol-version"] {
+            check(&direct, &without(name), &plain, false);
+        }
+        let with = |name: &'static str, value: &'static str| {
+            let mut parts = head(OLD, &[]);
+            parts.headers.insert(name, HeaderValue::from_static(value));
+            parts
+        };
+        for (name, value) in [
+            ("host", "evil.example"),
+            ("host", "mcp.contoso.example.evil.example"),
+            ("host", "mcp.contoso.example:"),
+            ("host", "evil.example:80@mcp.contoso.example"),
+            ("content-type", "text/plain"),
+            ("accept", "application/json"),
+            ("accept", "application/json;q=0, text/event-stream"),
+            ("accept", "*/*"),
+            ("mcp-protocol-version", "2024-11-05"),
+            ("mcp-protocol-version", "2025-03-26"),
+        ] {
+            check(&direct, &with(name, value), &plain, false);
+        }
+        let mut absolute = head(OLD, &[]);
+        absolute.uri = "http://mcp.contoso.example/mcp".parse().unwrap();
+        check(&direct, &absolute, &plain, false);
+    }
+
+    #[tokio::test]
+    async fn nor_does_an_odd_body() {
+        let direct = direct();
+        let parts = head(OLD, &[]);
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami"},"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","name":"get_my_profile"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami"},"extra":1}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"tools/call","params":{"name":"whoami"}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"whoami"}}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"whoami"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools\u002fcall","params":{"name":"whoami"}}"#,
+            r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"} {}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{}}"#,
+            "",
+            "{",
+        ] {
+            check(&direct, &parts, body, false);
+        }
+        for key in ["progressToken", "io.modelcontextprotocol/logLevel", "io.modelcontextprotocol/protocolVersion"] {
+            check(&direct, &parts, rpc("tools/call", json!({ "name": "whoami", "_meta": { key: NEW } })), false);
+        }
+    }
+
+    #[tokio::test]
+    async fn nor_does_a_2026_07_28_request_that_is_not_at_one_with_itself() {
+        let direct = direct();
+        let call = |meta: Value| rpc("tools/call", json!({ "name": "whoami", "_meta": meta }));
+        check(&direct, &head(NEW, &[]), call(meta(NEW)), false);
+        check(&direct, &head(NEW, &[("mcp-method", "tools/call")]), call(meta(NEW)), false);
+        let other = [("mcp-method", "tools/call"), ("mcp-name", "get_my_profile")];
+        check(&direct, &head(NEW, &other), call(meta(NEW)), false);
+        let twice = [CALL[0], CALL[1], CALL[1]];
+        check(&direct, &head(NEW, &twice), call(meta(NEW)), false);
+        check(&direct, &head(NEW, &CALL), call(meta(OLD)), false);
+        check(&direct, &head(NEW, &CALL), call(json!({})), false);
+        let mut incomplete = meta(NEW);
+        incomplete.as_object_mut().unwrap().remove("io.modelcontextprotocol/clientCapabilities");
+        check(&direct, &head(NEW, &CALL), call(incomplete), false);
+    }
+}

@@ -86,17 +86,25 @@ impl Endpoint {
     }
 
     async fn posted(&self, request: Request) -> Response {
-        let (parts, body) = match body::read(self.limits, request).await {
-            Ok(read) => read,
-            Err(refusal) => return refusal,
-        };
-        match self.direct.answer(parts, &body).await {
-            Ok(response) => response,
-            Err(parts) => {
-                let was_json = body::is_json(&parts.headers);
-                body::settled(self.by_transport(Request::from_parts(parts, Body::from(body))).await, was_json)
-            }
+        match self.read_and_answered(request).await {
+            Ok(response) | Err(response) => response,
         }
+    }
+
+    /// The answer; as an error where the body is refused.
+    async fn read_and_answered(&self, request: Request) -> Result<Response, Response> {
+        let (parts, body) = request.into_parts();
+        let body = body::collect(self.limits, body).await?;
+        if !body::is_small(self.limits, &body) {
+            body::check(self.limits, &parts.headers, &body)?;
+        }
+        let parts = match self.direct.answer(parts, &body).await {
+            Ok(response) => return Ok(response),
+            Err(parts) => parts,
+        };
+        body::check(self.limits, &parts.headers, &body)?;
+        let was_json = body::is_json(&parts.headers);
+        Ok(body::settled(self.by_transport(Request::from_parts(parts, Body::from(body))).await, was_json))
     }
 
     async fn by_transport(&self, request: Request) -> Response {

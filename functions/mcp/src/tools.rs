@@ -1,6 +1,7 @@
 //! The tools, one a file, and what each call is handed.
 
 mod get_my_profile;
+mod json;
 mod whoami;
 
 use std::sync::atomic::Ordering;

@@ -104,7 +104,10 @@ fn is_token_char(byte: u8) -> bool {
 fn is_b64token(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let Some(body) = bytes.get(..bytes.len() - padding) else { return false };
-    !body.is_empty() && body.iter().all(|byte| B64TOKEN.get(usize::from(*byte)) == Some(&true))
+    #[expect(clippy::indexing_slicing, reason = "there are as many entries as bytes")]
+    let is_part = |byte: &u8| B64TOKEN[usize::from(*byte)];
+    // Without a way out in between, which is faster for what nearly always comes: a good token.
+    !body.is_empty() && body.iter().fold(true, |all, byte| all & is_part(byte))
 }
 
 /// Which bytes a b64token is made of, for a look-up instead of seven comparisons for each of a thousand bytes and more.

@@ -1,9 +1,9 @@
 //! A verified caller, and what may be done with having verified one.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
 #[cfg(test)]
@@ -164,11 +164,8 @@ pub(super) fn pseudonym(tid: &str, oid: &str) -> String {
     context.update(tid.as_bytes());
     context.update(b"/");
     context.update(oid.as_bytes());
-    let mut text = String::with_capacity(16);
-    for byte in context.finish().as_ref().iter().take(8) {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
+    let mut text = HEXLOWER.encode(context.finish().as_ref());
+    text.truncate(16);
     text
 }
 

@@ -134,6 +134,12 @@ impl JwksCache {
         }
     }
 
+    /// The key with that identifier, if it is at hand.
+    #[cfg(test)]
+    pub(super) fn held(&self, kid: &str, now: Moment) -> Option<Arc<VerificationKey>> {
+        self.keys.load().lookup(kid, now, self.key_ttl).map(Arc::clone)
+    }
+
     /// Whether this very key still verifies tokens.
     pub(crate) fn still_holds(&'static self, key: &Arc<VerificationKey>, now: Moment) -> bool {
         let keys = self.keys.load();
@@ -210,7 +216,7 @@ impl JwksCache {
         })
     }
 
-    fn take_in(&self, fetched: Vec<VerificationKey>) {
+    pub(super) fn take_in(&self, fetched: Vec<VerificationKey>) {
         let now = Moment::now();
         // Only fetches write, and there is one fetch at a time, so nothing is lost between load and store.
         let (merged, Merge { added, replaced }) = self.keys.load().merged(fetched, now, self.key_ttl);

@@ -73,15 +73,92 @@ fn weight(token_bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::http::HttpClient;
+    use crate::telemetry::metrics::Metrics;
+
+    const KEY: u8 = 0xC5;
+
+    fn key(kid: &str, byte: u8) -> VerificationKey {
+        VerificationKey::imagined(kid, byte)
+    }
+
+    /// Keys that hold one, and that one.
+    fn keys() -> (&'static JwksCache, Arc<VerificationKey>) {
+        let config = Config::from_lookup(|name| {
+            let value = match name {
+                "TENANT_ID" => "aaaabbbb-0000-cccc-1111-dddd2222eeee",
+                "CLIENT_ID" => "00001111-aaaa-2222-bbbb-3333cccc4444",
+                "CLIENT_SECRET" => "Xx~8Q.secret-value",
+                "RESOURCE_SERVER_URL" => "https://mcp.contoso.example",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let jwks = JwksCache::new(&config.unwrap(), HttpClient::new().unwrap(), Arc::new(Metrics::default()));
+        jwks.take_in(vec![key("k", KEY)]);
+        let jwks: &'static JwksCache = Box::leak(Box::new(jwks));
+        let held = jwks.held("k", Moment::now()).unwrap();
+        (jwks, held)
+    }
+
+    /// A token that is good from an hour ago for an hour.
+    fn caller(now: Moment) -> Arc<Caller> {
+        let mut caller = Caller::imagined("someone", "token");
+        (caller.not_before, caller.expires_at) = (now.unix_seconds() - 3_600, now.unix_seconds() + 3_600);
+        Arc::new(caller)
+    }
+
+    #[test]
+    fn a_token_is_found_again_by_its_whole_text_only() {
+        let (jwks, key) = keys();
+        let (tokens, now) = (VerifiedTokens::new(10), Moment::now());
+        tokens.keep(&caller(now), key);
+        assert!(tokens.hit(&digest_of("token"), jwks, now).is_some());
+        assert!(tokens.hit(&digest_of("token."), jwks, now).is_none());
+        assert!(tokens.hit(&digest_of("Token"), jwks, now).is_none());
+    }
+
+    #[test]
+    fn times_are_judged_at_every_hit() {
+        let (jwks, key) = keys();
+        let (tokens, now) = (VerifiedTokens::new(10), Moment::now());
+        tokens.keep(&caller(now), key);
+        let hit = |now| tokens.hit(&digest_of("token"), jwks, now).is_some();
+        assert!(hit(now.plus(Duration::from_secs(3_600 + 59))), "the leeway of a full check");
+        assert!(!hit(now.plus(Duration::from_secs(3_600 + 62))));
+        // The wall clock was set back to before `nbf`.
+        let mut early = Caller::imagined("someone", "early");
+        early.not_before = now.unix_seconds() + 120;
+        let (early, (_, key)) = (Arc::new(early), keys());
+        tokens.keep(&early, key);
+        assert!(tokens.hit(&digest_of("early"), jwks, now).is_none());
+    }
+
+    #[test]
+    fn an_entry_dies_with_its_key() {
+        let (jwks, held) = keys();
+        let (tokens, now) = (VerifiedTokens::new(10), Moment::now());
+        tokens.keep(&caller(now), held);
+        let hit = |now| tokens.hit(&digest_of("token"), jwks, now).is_some();
+        jwks.take_in(vec![key("k", KEY), key("another", 0xB7)]);
+        assert!(hit(now), "published once more, and another one beside it");
+        let tomorrow = caller(now.plus(Duration::from_hours(25)));
+        let expired_key = VerifiedTokens::new(10);
+        expired_key.keep(&tomorrow, jwks.held("k", now).unwrap());
+        assert!(expired_key.hit(&digest_of("token"), jwks, now.plus(Duration::from_hours(25))).is_none());
+        jwks.take_in(vec![key("k", 0xA9)]);
+        assert!(!hit(now), "another key under the same name");
+    }
 
     #[test]
     fn there_are_never_more_than_there_is_room_for() {
-        let key = || Arc::new(VerificationKey::imagined("k"));
         for (token_bytes, most) in [(1_300, 100), (32_000, 6)] {
             let tokens = VerifiedTokens::new(100);
+            let key = Arc::new(key("k", KEY));
             for number in 0..1_000 {
                 let token = format!("{number:0token_bytes$}");
-                tokens.keep(&Arc::new(Caller::imagined("someone", &token)), key());
+                tokens.keep(&Arc::new(Caller::imagined("someone", &token)), Arc::clone(&key));
             }
             assert!((most / 2..=most).contains(&tokens.len()), "{} of {token_bytes} bytes", tokens.len());
         }
@@ -89,8 +166,10 @@ mod tests {
 
     #[test]
     fn no_room_keeps_none() {
-        let tokens = VerifiedTokens::new(0);
-        tokens.keep(&Arc::new(Caller::imagined("someone", "token")), Arc::new(VerificationKey::imagined("k")));
+        let (jwks, key) = keys();
+        let (tokens, now) = (VerifiedTokens::new(0), Moment::now());
+        tokens.keep(&caller(now), key);
+        assert!(tokens.hit(&digest_of("token"), jwks, now).is_none());
         assert_eq!(tokens.len(), 0);
     }
 }

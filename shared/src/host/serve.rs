@@ -1,6 +1,7 @@
 //! Accepting connections, and draining them when told to stop.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -90,10 +91,12 @@ impl Connections {
         let phase = Phase::default();
         let begun = CancellationToken::new();
         let stream = TokioIo::new(Paced::new(stream, phase.clone(), self.limits.header_timeout));
-        let (app, first) = (self.app.clone(), begun.clone());
+        let (app, first, is_first) = (self.app.clone(), begun.clone(), AtomicBool::new(true));
         let service = service_fn(move |request: Request<Incoming>| {
             phase.serving();
-            first.cancel();
+            if is_first.swap(false, Ordering::Relaxed) {
+                first.cancel();
+            }
             let chunked = request.headers().contains_key(TRANSFER_ENCODING);
             let (served, phase) = (app.clone().oneshot(request), phase.clone());
             async move {

@@ -16,12 +16,14 @@
 //! | `panics` | | | panics, contained ones too |
 //! | `background.restarts` | | `task` | background work that broke off or stood still |
 //!
-//! While nothing is exported, each is a call that does nothing.
+//! While nothing is exported, each is a call that does nothing: not even attributes are made.
 
 use std::time::Duration;
 
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use opentelemetry::{KeyValue, global};
+
+use crate::config::Config;
 
 /// Boundaries of HTTP durations, in seconds (HTTP metrics conventions).
 const HTTP_BOUNDARIES: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -32,6 +34,8 @@ const MCP_BOUNDARIES: &[f64] = &[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 /// The instruments of a process.
 #[derive(Debug)]
 pub struct Metrics {
+    /// Whether anybody collects.
+    exported: bool,
     meter: Meter,
     requests: Histogram<f64>,
     active_requests: UpDownCounter<i64>,
@@ -55,9 +59,21 @@ pub(crate) struct AnsweredRequest<'a> {
     pub(crate) duration: Duration,
 }
 
+#[cfg(test)]
 impl Default for Metrics {
-    /// Instruments of the process's meter provider: the one that exports, once there is one.
+    /// Instruments that nobody collects, for unit tests of what counts.
     fn default() -> Self {
+        Self::instruments(false)
+    }
+}
+
+impl Metrics {
+    /// Instruments of the process's meter provider: the one that exports, where these settings name a collector.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self::instruments(config.otlp_endpoint.is_some())
+    }
+
+    fn instruments(exported: bool) -> Self {
         let meter = global::meter(env!("CARGO_PKG_NAME"));
         let seconds = |name: &'static str, boundaries: &[f64]| {
             meter.f64_histogram(name).with_unit("s").with_boundaries(boundaries.to_vec()).build()
@@ -73,12 +89,11 @@ impl Default for Metrics {
             exchanges: count("obo.exchanges"),
             lookups: count("obo.cache.lookups"),
             restarts: count("background.restarts"),
+            exported,
             meter,
         }
     }
-}
 
-impl Metrics {
     /// A value that is looked up whenever measurements are collected.
     pub(crate) fn gauge(
         &self,
@@ -101,10 +116,16 @@ impl Metrics {
     }
 
     pub(crate) fn request_began(&self, route: &str) {
+        if !self.exported {
+            return;
+        }
         self.active_requests.add(1, &[KeyValue::new("http.route", route.to_owned())]);
     }
 
     pub(crate) fn request_ended(&self, answered: AnsweredRequest<'_>) {
+        if !self.exported {
+            return;
+        }
         let route = || KeyValue::new("http.route", answered.route.to_owned());
         self.active_requests.add(-1, &[route()]);
         let mut attributes = vec![KeyValue::new("http.request.method", answered.method), route()];
@@ -115,6 +136,9 @@ impl Metrics {
 
     /// A tool call; `error` where it did not succeed.
     pub fn tool_call(&self, tool: &'static str, error: Option<&'static str>, duration: Duration) {
+        if !self.exported {
+            return;
+        }
         let mut attributes = vec![
             KeyValue::new("mcp.method.name", "tools/call"),
             KeyValue::new("gen_ai.tool.name", tool),

@@ -24,6 +24,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use data_encoding::HEXLOWER;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{Extensions, HeaderMap, Method, StatusCode};
 use http_body::Body as _;
@@ -186,7 +187,7 @@ macro_rules! line {
     ($level:ident, $ending:expr, $facts:expr, $outcome:expr, $took:expr) => {
         $level!(
             target: "request",
-            request_id = %format_args!("{:032x}", rand::random::<u128>()),
+            request_id = HEXLOWER.encode(&rand::random::<[u8; 16]>()),
             invocation_id = $ending.invocation,
             http.request.method = $ending.method,
             http.route = $ending.route(),

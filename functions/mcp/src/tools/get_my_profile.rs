@@ -1,7 +1,6 @@
 //! `get_my_profile`: the signed-in user's profile from Microsoft Graph, on the user's behalf.
 
 use rmcp::handler::server::common::Extension;
-use rmcp::handler::server::wrapper::Json;
 use rmcp::model::CallToolResult;
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
@@ -9,6 +8,7 @@ use serde::Serialize;
 use shared::graph::UserProfile;
 
 use super::ToolCall;
+use super::json::Json;
 use crate::server::McpServer;
 
 /// The user's profile, as Microsoft Graph has it.

@@ -1,7 +1,6 @@
 //! `whoami`: who the caller is, as this server sees it. From the verified token alone: reaches nothing.
 
 use rmcp::handler::server::common::Extension;
-use rmcp::handler::server::wrapper::Json;
 use rmcp::{tool, tool_router};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,6 +8,7 @@ use shared::auth::caller::Permissions;
 use shared::moment::Moment;
 
 use super::ToolCall;
+use super::json::Json;
 use crate::server::McpServer;
 
 /// The verified caller.

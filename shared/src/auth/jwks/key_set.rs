@@ -35,8 +35,8 @@ pub struct VerificationKey {
 impl VerificationKey {
     /// A key that verifies nothing, for unit tests of what comes after.
     #[cfg(test)]
-    pub(crate) fn imagined(kid: &str) -> Self {
-        let modulus: Box<[u8]> = [0xC5; 256].into();
+    pub(crate) fn imagined(kid: &str, byte: u8) -> Self {
+        let modulus: Box<[u8]> = [byte; 256].into();
         Self { kid: kid.into(), decoding: DecodingKey::from_rsa_raw_components(&modulus, EXPONENT), modulus }
     }
 
