@@ -1,7 +1,7 @@
 //! The handler beside a bare axum handler and a plain rmcp server: the same call, the same token, one after the other, each on
 //! a core of its own with the load on the other.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID, User};
@@ -21,7 +21,8 @@ const SECONDS: u64 = 3;
 const FIRST_SIGHTS: u32 = 4_000;
 
 /// Settings without which the load itself would be limited.
-const OPEN: [(&str, &str); 2] = [("MAX_CALLER_REQUESTS_PER_MINUTE", "1000000"), ("MAX_REQUESTS_PER_SECOND", "1000000")];
+pub(crate) const OPEN: [(&str, &str); 2] =
+    [("MAX_CALLER_REQUESTS_PER_MINUTE", "1000000"), ("MAX_REQUESTS_PER_SECOND", "1000000")];
 
 /// One server's figures.
 struct Row {
@@ -76,27 +77,57 @@ pub(crate) async fn measure() {
     show(&rows);
 }
 
-/// CPU per call of several builds of the handler.
+/// CPU per call of several builds of the handler, beside the bare one.
 pub(crate) async fn compare(executables: &[&str]) {
+    let [bare] = server::build_all("bench", &["bare"]).try_into().expect("one");
     let emulator = Emulator::start().await;
     stay_out_of_the_way();
-    let tokens = vec![emulator.token(User::Alice).build()];
-    for tool in ["whoami", "get_my_profile"] {
-        let call = Call { body: body(tool), tokens: tokens.clone() };
-        for executable in executables {
-            let server = Server::spawn(server::pinned(Path::new(executable)), &emulator, &OPEN);
-            server.until(&bench::connection::request(&call.tokens[0], &call.body), 200).await;
-            wrk::load(server.address, &call, COMPARED, 1).await;
-            let before = server.cpu();
-            let load = wrk::load(server.address, &call, COMPARED, SECONDS).await;
-            let cpu = (server.cpu() - before).div_f64(number(load.requests));
-            println!(
-                "{tool:<16} {:>6.1} us CPU, {:>7.0} calls/s  {executable}",
-                cpu.as_secs_f64() * 1e6,
-                load.per_second()
-            );
-        }
+    let call = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
+    let reply = reply(Path::new(executables[0]), &emulator, &call).await;
+    let mut floor = f64::NAN;
+    for executable in [bare.as_path()].into_iter().chain(executables.iter().map(Path::new)) {
+        let settings = [&OPEN[..], &[("REPLY", &reply)]].concat();
+        let server = Server::spawn(server::pinned(executable), &emulator, &settings);
+        server.until(&bench::connection::request(&call.tokens[0], &call.body), 200).await;
+        wrk::load(server.address, &call, COMPARED, 1).await;
+        let before = server.cpu();
+        let load = wrk::load(server.address, &call, COMPARED, SECONDS).await;
+        let cpu = (server.cpu() - before).div_f64(number(load.requests)).as_secs_f64() * 1e6;
+        floor = if floor.is_nan() { cpu } else { floor };
+        println!(
+            "{cpu:>6.1} us CPU a call ({:.1}x), {:>7.0} calls/s  {}",
+            cpu / floor,
+            load.per_second(),
+            executable.display()
+        );
     }
+}
+
+/// The handler beside servers on other people's frameworks, with the same token; see `tests/bench/peers`.
+pub(crate) async fn peers() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let (python, node) = (folder.join(".cache/venv/bin/python"), folder.join(".cache/node"));
+    assert!(python.exists() && node.exists(), "run tests/bench/peers/install first");
+    let handler = server::build();
+    let [plain] = server::build_all("bench", &["plain"]).try_into().expect("one");
+    let emulator = Emulator::start().await;
+    stay_out_of_the_way();
+    let call = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
+    let script = |program: &Path, script: &str| {
+        let mut command = server::pinned(program);
+        command.arg(folder.join(script));
+        let keys = format!("{}/{TENANT_ID}/discovery/v2.0/keys", emulator.base_url());
+        let issuer = emulator.issuer();
+        Server::spawn(command, &emulator, &[("JWKS_URI", &keys), ("ISSUER", &issuer), ("AUDIENCE", API_CLIENT_ID)])
+    };
+    println!("\ntools/call whoami, the same token; each server on one core, wrk on the other");
+    let rows = [
+        row("handler", Server::spawn(server::pinned(&handler), &emulator, &OPEN), &call).await,
+        row("plain rmcp and jsonwebtoken", Server::spawn(server::pinned(&plain), &emulator, &[]), &call).await,
+        row("TypeScript SDK 1.32.2", script(&node, "typescript/server.mjs"), &call).await,
+        row("FastMCP 4.1.6", script(&python, "fastmcp/server.py"), &call).await,
+    ];
+    show(&rows);
 }
 
 async fn row(name: &'static str, server: Server, call: &Call) -> Row {
@@ -152,7 +183,7 @@ fn number(count: u64) -> f64 {
 }
 
 /// What the handler answers.
-async fn reply(handler: &PathBuf, emulator: &Emulator, call: &Call) -> String {
+async fn reply(handler: &Path, emulator: &Emulator, call: &Call) -> String {
     let server = Server::handler(handler, emulator, &[]);
     let request = bench::connection::request(&call.tokens[0], &call.body);
     server.until(&request, 200).await;

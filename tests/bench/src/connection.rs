@@ -3,8 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
+use axum::Router;
+use axum::body::{Body, Bytes};
+use http::Request;
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tower::ServiceExt as _;
 
 /// A connection to the handler.
 #[derive(Debug)]
@@ -78,4 +83,19 @@ pub fn request(token: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// The same without a socket: the routes' answer, which must be a 200.
+pub async fn in_process(app: &Router, token: &str, body: String) -> Bytes {
+    let request = Request::post("/mcp")
+        .header("host", "127.0.0.1")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-11-25")
+        .body(Body::from(body))
+        .expect("a request");
+    let response = app.clone().oneshot(request).await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    response.into_body().collect().await.expect("a body").to_bytes()
 }

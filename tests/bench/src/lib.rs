@@ -12,4 +12,5 @@
 
 pub mod connection;
 pub mod server;
+pub mod servers;
 pub mod wrk;

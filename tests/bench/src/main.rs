@@ -8,38 +8,82 @@
 )]
 
 mod beside;
+mod growth;
+mod instructions;
 mod start;
 mod users;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 const USAGE: &str = "\
-Usage: bench                  everything but `users`, in under five minutes once it is built
-       bench beside           requests, latency, CPU and memory beside a bare axum handler and a plain rmcp server
-       bench compare <path>…  the same call on several builds of the handler, in turn
-       bench start            from spawn to the first answers; size and memory at rest
-       bench users [<count>]  memory of the handler with so many distinct users (100000)
+Usage: bench                   start, beside, allocations, growth and parts, in under five minutes once it is built
+       bench start             from spawn to the first answers; size and memory at rest
+       bench beside            requests, latency, CPU and memory beside a bare axum handler and a plain rmcp server
+       bench allocations       allocations a call of these three
+       bench growth [<users>]  how cost grows, with a picture, with up to so many cached users (1000)
+       bench parts             what the parts of a call cost, by criterion
+       bench peers             beside servers on other people's frameworks; tests/bench/peers/install first
+       bench compare <path>…   CPU a call of several builds of the handler
+       bench users [<count>]   memory of the handler with so many distinct users (100000)
+       bench instructions      instructions a call, compared with those written down; `bless` writes them down
 ";
+
+/// Users in the run of everything: the caches' own limits come much later, and take minutes.
+const SOME_USERS: u32 = 1_000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => {
-            start::measure().await;
-            beside::measure().await;
-        }
-        ["beside"] => beside::measure().await,
-        ["compare", paths @ ..] if !paths.is_empty() => beside::compare(paths).await,
+        [] => return everything().await,
         ["start"] => start::measure().await,
+        ["beside"] => beside::measure().await,
+        ["allocations"] => allocations(),
+        ["growth"] => return passed(growth::measure(SOME_USERS).await),
+        ["growth", count] if is_count(count) => return passed(growth::measure(count.parse().unwrap_or(1)).await),
+        ["parts"] => return passed(parts()),
+        ["peers"] => beside::peers().await,
+        ["compare", paths @ ..] if !paths.is_empty() => beside::compare(paths).await,
         ["users"] => users::measure(100_000).await,
-        ["users", count] if count.parse::<u32>().is_ok_and(|count| count > 0) => {
-            users::measure(count.parse().unwrap_or(1)).await;
-        }
+        ["users", count] if is_count(count) => users::measure(count.parse().unwrap_or(1)).await,
+        ["instructions"] => return instructions::check(false),
+        ["instructions", "bless"] => return instructions::check(true),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
+}
+
+async fn everything() -> ExitCode {
+    start::measure().await;
+    beside::measure().await;
+    allocations();
+    let grown = growth::measure(SOME_USERS).await;
+    passed(parts() && grown)
+}
+
+/// In a process of its own: it counts in its allocator.
+fn allocations() {
+    let [executable] = bench::server::build_all("bench", &["allocations"]).try_into().expect("one");
+    println!("\nallocations of one call of whoami, from the accepted connection on");
+    let status = Command::new(executable).stdout(Stdio::null()).status();
+    assert!(status.is_ok_and(|status| status.success()), "allocations");
+}
+
+fn parts() -> bool {
+    println!("\nthe parts of a call");
+    let arguments = ["bench", "--quiet", "--package", "bench", "--bench", "parts", "--"];
+    let short = ["--noplot", "--warm-up-time", "0.5", "--measurement-time", "2"];
+    let status = Command::new("cargo").args(arguments).args(short).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn is_count(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|count| count > 0)
+}
+
+fn passed(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

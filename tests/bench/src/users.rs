@@ -34,7 +34,7 @@ fn steps() -> impl Iterator<Item = u32> {
 }
 
 /// One call of each of these users.
-async fn call_as(users: std::ops::Range<u32>, handler: &Server, emulator: &Emulator) {
+pub(crate) async fn call_as(users: std::ops::Range<u32>, handler: &Server, emulator: &Emulator) {
     let lanes = (0..CONNECTIONS).map(async |lane| {
         let mut connection = Connection::open(handler.address).await.expect("the handler accepts");
         for number in users.clone().filter(|number| number % CONNECTIONS == lane) {
