@@ -12,6 +12,7 @@
 
 mod answers;
 mod beside;
+mod calm;
 mod memory;
 
 use std::process::ExitCode;
@@ -46,8 +47,10 @@ async fn main() -> ExitCode {
         }
     };
     let executable = bench::server::build();
+    let calm = calm::Calm::start(&executable).await;
     let mut broken = memory::soak(&executable, size.tokens).await;
     broken.extend(beside::all(&executable, size).await);
+    broken.extend(calm.report());
     for bound in &broken {
         println!("BROKEN {bound}");
     }
