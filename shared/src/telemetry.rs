@@ -56,6 +56,7 @@ where
         layer.with_ansi(false).with_filter(filter(wanted, debug)).boxed()
     } else {
         // Spans are for the exporter. Here they would cost each request more than its lines do, and say nothing that those do not.
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method's lifetimes are not general enough")]
         let events = filter(wanted, debug).and(filter_fn(|metadata| metadata.is_event()));
         layer.event_format(JsonLine).with_filter(events).boxed()
     }

@@ -27,17 +27,13 @@ pub(crate) fn is_small(limits: Limits, body: &[u8]) -> bool {
     body.len() <= limits.body_values
 }
 
-/// Checks what is said to be JSON.
-///
-/// # Errors
-///
-/// The answer to a request whose body is not read.
-pub(crate) fn check(limits: Limits, headers: &HeaderMap, body: &[u8]) -> Result<(), Response> {
+/// The refusal of what is said to be JSON and is not, or not as we read it.
+pub(crate) fn refusal(limits: Limits, headers: &HeaderMap, body: &[u8]) -> Option<Response> {
     if !is_json(headers) {
-        return Ok(());
+        return None;
     }
     let (status, code, message) = match kind_of(body, limits.body_values) {
-        Ok(Kind::Object) => return Ok(()),
+        Ok(Kind::Object) => return None,
         Ok(Kind::Array) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request"),
         Ok(Kind::Other) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object"),
         Err(Unreadable::NoJson) => (StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error"),
@@ -45,7 +41,7 @@ pub(crate) fn check(limits: Limits, headers: &HeaderMap, body: &[u8]) -> Result<
             (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body has more values than this server reads")
         }
     };
-    Err(rpc_error(status, code, message))
+    Some(rpc_error(status, code, message))
 }
 
 /// The transport's answer, or ours where it has no better status than 415 for JSON that is no JSON-RPC message.

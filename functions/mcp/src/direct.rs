@@ -1,7 +1,7 @@
 //! The short way to the server for the calls that come all the time.
 //!
 //! rmcp's transport starts four tasks and three channels for each request, which costs more than all the rest of a call. A
-//! request that is regular in every way is read once and handed to the same [`Service::handle_request`] that the transport
+//! request that is regular in every way is read once and handed to the same `Service::handle_request` that the transport
 //! would hand it to. Whatever is out of the ordinary, in its headers, its envelope or its `_meta`, goes to the transport, which
 //! judges it: so the short way needs to know the plainest form only, takes nothing that the transport would refuse, and refuses
 //! nothing itself.
@@ -139,7 +139,7 @@ impl Direct {
             }
             "server/discover" => {
                 let OnlyMeta { meta } = serde_json::from_str(params?).ok()?;
-                (ClientRequest::DiscoverRequest(Default::default()), meta, None)
+                (ClientRequest::DiscoverRequest(Request::default()), meta, None)
             }
             _ => return None,
         };
@@ -248,7 +248,7 @@ mod tests {
         })
     }
 
-    fn rpc(method: &str, params: Value) -> Value {
+    fn rpc(method: &str, params: &Value) -> Value {
         json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
     }
 
@@ -257,7 +257,7 @@ mod tests {
     const CALL: [(&str, &str); 2] = [("mcp-method", "tools/call"), ("mcp-name", "whoami")];
 
     #[track_caller]
-    fn check(direct: &Direct, parts: &Parts, body: impl ToString, expected: bool) {
+    fn check(direct: &Direct, parts: &Parts, body: &impl ToString, expected: bool) {
         let body = body.to_string();
         assert_eq!(direct.regular(parts, body.as_bytes()).is_some(), expected, "{parts:?} {body}");
     }
@@ -266,23 +266,28 @@ mod tests {
     async fn plain_requests_of_every_revision_take_the_short_way() {
         let direct = direct();
         let call = |meta: Option<Value>| match meta {
-            Some(meta) => rpc("tools/call", json!({ "name": "whoami", "arguments": {}, "_meta": meta })),
-            None => rpc("tools/call", json!({ "name": "whoami" })),
+            Some(meta) => rpc("tools/call", &json!({ "name": "whoami", "arguments": {}, "_meta": meta })),
+            None => rpc("tools/call", &json!({ "name": "whoami" })),
         };
         for version in ["2025-06-18", OLD] {
-            check(&direct, &head(version, &[]), call(None), true);
-            check(&direct, &head(version, &[]), json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/list" }), true);
+            check(&direct, &head(version, &[]), &call(None), true);
+            check(&direct, &head(version, &[]), &json!({ "jsonrpc": "2.0", "id": "a", "method": "tools/list" }), true);
         }
-        check(&direct, &head(NEW, &CALL), call(Some(meta(NEW))), true);
-        check(&direct, &head(NEW, &[("mcp-method", "tools/list")]), rpc("tools/list", json!({ "_meta": meta(NEW) })), true);
-        let discover = rpc("server/discover", json!({ "_meta": meta(NEW) }));
-        check(&direct, &head(NEW, &[("mcp-method", "server/discover")]), discover, true);
+        check(&direct, &head(NEW, &CALL), &call(Some(meta(NEW))), true);
+        check(
+            &direct,
+            &head(NEW, &[("mcp-method", "tools/list")]),
+            &rpc("tools/list", &json!({ "_meta": meta(NEW) })),
+            true,
+        );
+        let discover = rpc("server/discover", &json!({ "_meta": meta(NEW) }));
+        check(&direct, &head(NEW, &[("mcp-method", "server/discover")]), &discover, true);
     }
 
     #[tokio::test]
     async fn whatever_is_out_of_the_ordinary_does_not() {
         let direct = direct();
-        let plain = rpc("tools/call", json!({ "name": "whoami" }));
+        let plain = rpc("tools/call", &json!({ "name": "whoami" }));
         for more in [
             ("origin", "https://mcp.contoso.example"),
             ("host", "mcp.contoso.example"),
@@ -346,27 +351,27 @@ mod tests {
             "",
             "{",
         ] {
-            check(&direct, &parts, body, false);
+            check(&direct, &parts, &body, false);
         }
         for key in ["progressToken", "io.modelcontextprotocol/logLevel", "io.modelcontextprotocol/protocolVersion"] {
-            check(&direct, &parts, rpc("tools/call", json!({ "name": "whoami", "_meta": { key: NEW } })), false);
+            check(&direct, &parts, &rpc("tools/call", &json!({ "name": "whoami", "_meta": { key: NEW } })), false);
         }
     }
 
     #[tokio::test]
     async fn nor_does_a_2026_07_28_request_that_is_not_at_one_with_itself() {
         let direct = direct();
-        let call = |meta: Value| rpc("tools/call", json!({ "name": "whoami", "_meta": meta }));
-        check(&direct, &head(NEW, &[]), call(meta(NEW)), false);
-        check(&direct, &head(NEW, &[("mcp-method", "tools/call")]), call(meta(NEW)), false);
+        let call = |meta: &Value| rpc("tools/call", &json!({ "name": "whoami", "_meta": meta }));
+        check(&direct, &head(NEW, &[]), &call(&meta(NEW)), false);
+        check(&direct, &head(NEW, &[("mcp-method", "tools/call")]), &call(&meta(NEW)), false);
         let other = [("mcp-method", "tools/call"), ("mcp-name", "get_my_profile")];
-        check(&direct, &head(NEW, &other), call(meta(NEW)), false);
+        check(&direct, &head(NEW, &other), &call(&meta(NEW)), false);
         let twice = [CALL[0], CALL[1], CALL[1]];
-        check(&direct, &head(NEW, &twice), call(meta(NEW)), false);
-        check(&direct, &head(NEW, &CALL), call(meta(OLD)), false);
-        check(&direct, &head(NEW, &CALL), call(json!({})), false);
+        check(&direct, &head(NEW, &twice), &call(&meta(NEW)), false);
+        check(&direct, &head(NEW, &CALL), &call(&meta(OLD)), false);
+        check(&direct, &head(NEW, &CALL), &call(&json!({})), false);
         let mut incomplete = meta(NEW);
         incomplete.as_object_mut().unwrap().remove("io.modelcontextprotocol/clientCapabilities");
-        check(&direct, &head(NEW, &CALL), call(incomplete), false);
+        check(&direct, &head(NEW, &CALL), &call(&incomplete), false);
     }
 }

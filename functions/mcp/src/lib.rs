@@ -22,6 +22,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::Method;
 use http::header::{CACHE_CONTROL, HeaderValue};
+use http::request::Parts;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use shared::auth::require_bearer::require_bearer;
@@ -86,25 +87,26 @@ impl Endpoint {
     }
 
     async fn posted(&self, request: Request) -> Response {
-        match self.read_and_answered(request).await {
-            Ok(response) | Err(response) => response,
-        }
-    }
-
-    /// The answer; as an error where the body is refused.
-    async fn read_and_answered(&self, request: Request) -> Result<Response, Response> {
         let (parts, body) = request.into_parts();
-        let body = body::collect(self.limits, body).await?;
-        if !body::is_small(self.limits, &body) {
-            body::check(self.limits, &parts.headers, &body)?;
+        let body = match body::collect(self.limits, body).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let refused = |parts: &Parts| body::refusal(self.limits, &parts.headers, &body);
+        if !body::is_small(self.limits, &body)
+            && let Some(refusal) = refused(&parts)
+        {
+            return refusal;
         }
         let parts = match self.direct.answer(parts, &body).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => return response,
             Err(parts) => parts,
         };
-        body::check(self.limits, &parts.headers, &body)?;
+        if let Some(refusal) = refused(&parts) {
+            return refusal;
+        }
         let was_json = body::is_json(&parts.headers);
-        Ok(body::settled(self.by_transport(Request::from_parts(parts, Body::from(body))).await, was_json))
+        body::settled(self.by_transport(Request::from_parts(parts, Body::from(body))).await, was_json)
     }
 
     async fn by_transport(&self, request: Request) -> Response {

@@ -82,7 +82,7 @@ impl TokenVerifier {
         let unverified = jws::parse(token.expose()).map_err(AuthError::InvalidToken)?;
         let looks_like_ours = || self.looks_like_ours(&unverified, now);
         let key = jwks.key(&unverified.unverified_kid, looks_like_ours).await?;
-        let caller = self.verify(token, &key, Moment::now()).map_err(AuthError::InvalidToken)?;
+        let caller = self.verify(&token, &key, Moment::now()).map_err(AuthError::InvalidToken)?;
         let caller = Arc::new(caller);
         self.verified.keep(&caller, key);
         Ok(caller)
@@ -93,7 +93,7 @@ impl TokenVerifier {
     /// # Errors
     ///
     /// [`TokenFault`]: the first check that fails.
-    pub fn verify(&self, token: BearerToken<'_>, key: &VerificationKey, now: Moment) -> Result<Caller, TokenFault> {
+    pub fn verify(&self, token: &BearerToken<'_>, key: &VerificationKey, now: Moment) -> Result<Caller, TokenFault> {
         let decoded = jsonwebtoken::decode::<AccessTokenClaims>(token.expose(), key.decoding_key(), &self.validation);
         let claims = decoded.map_err(|error| fault_of(error.kind()))?.claims;
         self.check_origin(&claims)?;

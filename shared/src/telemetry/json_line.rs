@@ -1,6 +1,6 @@
 //! A log line as JSON: `timestamp`, `level`, the event's fields, `target`.
 //!
-//! The values are written by tracing-serde and serde_json, as tracing-subscriber's own JSON format has it. That one writes through
+//! The values are written by tracing-serde and `serde_json`, as tracing-subscriber's own JSON format has it. That one writes through
 //! an adaptor that checks every few bytes anew for UTF-8, which made two lines a request the most expensive part of it.
 
 use std::fmt;

@@ -9,6 +9,7 @@ use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID, User};
 use bench::connection::{Connection, body};
 use bench::server::{self, Server};
 use bench::wrk::{self, Call, Load};
+use tokio::process::Command;
 
 const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
 
@@ -17,8 +18,9 @@ const COMPARED: u32 = 64;
 
 const SECONDS: u64 = 3;
 
-/// Distinct tokens for calls that each see theirs for the first time: more than are remembered while they go round.
-const FIRST_SIGHTS: u32 = 4_000;
+/// Tokens that go round: as many as are remembered, or with one remembered each is new each time. Against the same number of
+/// known ones, because so much text that changes costs even the kernel more than one request that is always the same.
+const MANY: u32 = 4_000;
 
 /// Settings without which the load itself would be limited.
 pub(crate) const OPEN: [(&str, &str); 2] =
@@ -37,16 +39,15 @@ struct Row {
 pub(crate) async fn measure() {
     assert!(wrk::is_installed(), "wrk is needed: apt-get install wrk");
     let handler = server::build();
-    let [bare, plain] = server::build_all("bench", &["bare", "plain"]).try_into().expect("two");
+    let [other] = server::build_all("bench", &["other"]).try_into().expect("one");
     let emulator = Emulator::start().await;
     stay_out_of_the_way();
 
     let alice = emulator.token(User::Alice).build();
     let whoami = Call { body: body("whoami"), tokens: vec![alice.clone()] };
     let profile = Call { body: body("get_my_profile"), tokens: vec![alice] };
-    let fresh =
-        (0..FIRST_SIGHTS).map(|number| emulator.token(User::Alice).claim("uti", format!("bench-{number}")).build());
-    let fresh = Call { body: body("whoami"), tokens: fresh.collect() };
+    let many = (0..MANY).map(|number| emulator.token(User::Alice).claim("uti", format!("bench-{number}")).build());
+    let many = Call { body: body("whoami"), tokens: many.collect() };
 
     let reply = reply(&handler, &emulator, &whoami).await;
     let profile_reply = self::reply(&handler, &emulator, &profile).await;
@@ -57,42 +58,46 @@ pub(crate) async fn measure() {
         "\ntools/call whoami, tokens of {} bytes; each server on one core, wrk on the other",
         whoami.tokens[0].len()
     );
-    let start = |executable: &Path, settings: &[(&str, &str)]| {
-        Server::spawn(server::pinned(executable), &emulator, &[&OPEN[..], settings].concat())
+    let start = |command: Command, settings: &[(&str, &str)]| {
+        Server::spawn(command, &emulator, &[&OPEN[..], settings].concat())
     };
+    let (ours, bare, plain) =
+        (|| server::pinned(&handler), || pinned_other(&other, "bare"), || pinned_other(&other, "plain"));
     let rows = [
-        row("bare axum handler", start(&bare, &[("REPLY", &reply)]), &whoami).await,
-        row("handler, token seen before", start(&handler, &[]), &whoami).await,
-        row("handler, each token new", start(&handler, &[("MAX_VERIFIED_TOKENS", "1")]), &fresh).await,
-        row("plain rmcp and jsonwebtoken", start(&plain, &[]), &whoami).await,
+        row("bare axum handler", start(bare(), &[("REPLY", &reply)]), &whoami).await,
+        row("handler, token seen before", start(ours(), &[]), &whoami).await,
+        row("handler, one of 4,000 seen before", start(ours(), &[]), &many).await,
+        row("handler, one of 4,000, each new", start(ours(), &[("MAX_VERIFIED_TOKENS", "1")]), &many).await,
+        row("plain rmcp and jsonwebtoken", start(plain(), &[]), &whoami).await,
     ];
     show(&rows);
 
     println!("\ntools/call get_my_profile, downstream token in the cache");
     let with_graph = [("REPLY", &*profile_reply), ("GRAPH", &*graph), ("GRAPH_TOKEN", &*graph_token)];
     let rows = [
-        row("bare axum handler that asks Graph", start(&bare, &with_graph), &profile).await,
-        row("handler", start(&handler, &[]), &profile).await,
+        row("bare axum handler that asks Graph", start(bare(), &with_graph), &profile).await,
+        row("handler", start(ours(), &[]), &profile).await,
     ];
     show(&rows);
 }
 
 /// CPU per call of several builds of the handler, beside the bare one.
 pub(crate) async fn compare(executables: &[&str]) {
-    let [bare] = server::build_all("bench", &["bare"]).try_into().expect("one");
+    let [other] = server::build_all("bench", &["other"]).try_into().expect("one");
     let emulator = Emulator::start().await;
     stay_out_of_the_way();
     let call = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
     let reply = reply(Path::new(executables[0]), &emulator, &call).await;
     let mut floor = f64::NAN;
-    for executable in [bare.as_path()].into_iter().chain(executables.iter().map(Path::new)) {
+    for executable in [other.as_path()].into_iter().chain(executables.iter().map(Path::new)) {
         let settings = [&OPEN[..], &[("REPLY", &reply)]].concat();
-        let server = Server::spawn(server::pinned(executable), &emulator, &settings);
+        let command = if executable == other { pinned_other(&other, "bare") } else { server::pinned(executable) };
+        let server = Server::spawn(command, &emulator, &settings);
         server.until(&bench::connection::request(&call.tokens[0], &call.body), 200).await;
         wrk::load(server.address, &call, COMPARED, 1).await;
         let before = server.cpu();
         let load = wrk::load(server.address, &call, COMPARED, SECONDS).await;
-        let cpu = (server.cpu() - before).div_f64(number(load.requests)).as_secs_f64() * 1e6;
+        let cpu = server.cpu_since(before).div_f64(number(load.requests)).as_secs_f64() * 1e6;
         floor = if floor.is_nan() { cpu } else { floor };
         println!(
             "{cpu:>6.1} us CPU a call ({:.1}x), {:>7.0} calls/s  {}",
@@ -109,7 +114,7 @@ pub(crate) async fn peers() {
     let (python, node) = (folder.join(".cache/venv/bin/python"), folder.join(".cache/node"));
     assert!(python.exists() && node.exists(), "run tests/bench/peers/install first");
     let handler = server::build();
-    let [plain] = server::build_all("bench", &["plain"]).try_into().expect("one");
+    let [other] = server::build_all("bench", &["other"]).try_into().expect("one");
     let emulator = Emulator::start().await;
     stay_out_of_the_way();
     let call = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
@@ -123,7 +128,7 @@ pub(crate) async fn peers() {
     println!("\ntools/call whoami, the same token; each server on one core, wrk on the other");
     let rows = [
         row("handler", Server::spawn(server::pinned(&handler), &emulator, &OPEN), &call).await,
-        row("plain rmcp and jsonwebtoken", Server::spawn(server::pinned(&plain), &emulator, &[]), &call).await,
+        row("plain rmcp and jsonwebtoken", Server::spawn(pinned_other(&other, "plain"), &emulator, &[]), &call).await,
         row("TypeScript SDK 1.32.2", script(&node, "typescript/server.mjs"), &call).await,
         row("FastMCP 4.1.6", script(&python, "fastmcp/server.py"), &call).await,
     ];
@@ -140,7 +145,7 @@ async fn row(name: &'static str, server: Server, call: &Call) -> Row {
         let before = server.cpu();
         let load = wrk::load(server.address, call, connections, SECONDS).await;
         if connections == COMPARED {
-            cpu = (server.cpu() - before).div_f64(number(load.requests));
+            cpu = server.cpu_since(before).div_f64(number(load.requests));
         }
         loads.push(load);
     }
@@ -180,6 +185,13 @@ fn show(rows: &[Row]) {
 #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
 fn number(count: u64) -> f64 {
     count as f64
+}
+
+/// One of the servers beside which the handler is measured.
+fn pinned_other(executable: &Path, which: &str) -> Command {
+    let mut command = server::pinned(executable);
+    command.arg(which);
+    command
 }
 
 /// What the handler answers.

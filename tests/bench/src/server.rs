@@ -91,6 +91,11 @@ impl Server {
         Duration::from_nanos(tasks.filter_map(Result::ok).filter_map(of_task).sum())
     }
 
+    /// The same since it was `before`.
+    pub fn cpu_since(&self, before: Duration) -> Duration {
+        self.cpu().saturating_sub(before)
+    }
+
     fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }
@@ -123,8 +128,8 @@ pub fn build_all(package: &str, names: &[&str]) -> Vec<PathBuf> {
     let messages: Vec<serde_json::Value> =
         String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let executable = |name: &&str| {
-        let of_name = messages.iter().filter(|message| message["target"]["name"] == *name);
-        let path = of_name.filter_map(|message| message["executable"].as_str()).next();
+        let mut of_name = messages.iter().filter(|message| message["target"]["name"] == *name);
+        let path = of_name.find_map(|message| message["executable"].as_str());
         PathBuf::from(path.expect("cargo names the executable"))
     };
     names.iter().map(executable).collect()

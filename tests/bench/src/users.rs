@@ -9,7 +9,7 @@ use bench::connection::{Connection, call};
 use bench::server::{self, Server};
 
 /// Connections that call at once.
-const CONNECTIONS: u32 = 16;
+const CONNECTIONS: usize = 16;
 
 pub(crate) async fn measure(count: u32) {
     let executable = server::build();
@@ -33,18 +33,33 @@ fn steps() -> impl Iterator<Item = u32> {
     (3..9).flat_map(|power| [1, 2, 5].map(|first| first * 10_u32.pow(power)))
 }
 
-/// One call of each of these users.
-pub(crate) async fn call_as(users: std::ops::Range<u32>, handler: &Server, emulator: &Emulator) {
+/// One call of each of these users, with a new token.
+pub(crate) async fn call_as(users: std::ops::Range<u32>, server: &Server, emulator: &Emulator) {
+    // In parts: so many requests at once would weigh more than what is measured.
+    let mut begin = users.start;
+    while begin < users.end {
+        let end = users.end.min(begin + 1_000);
+        send(&requests(begin..end, emulator), server).await;
+        begin = end;
+    }
+}
+
+/// A call of each of these users.
+pub(crate) fn requests(users: std::ops::Range<u32>, emulator: &Emulator) -> Vec<(User, Vec<u8>)> {
+    let request = |user| (user, call(&emulator.token(user).build(), "get_my_profile"));
+    users.map(|number| request(User::Member(number))).collect()
+}
+
+/// Sends these, over some connections at once.
+pub(crate) async fn send(requests: &[(User, Vec<u8>)], server: &Server) {
     let lanes = (0..CONNECTIONS).map(async |lane| {
-        let mut connection = Connection::open(handler.address).await.expect("the handler accepts");
-        for number in users.clone().filter(|number| number % CONNECTIONS == lane) {
-            let user = User::Member(number);
-            let request = call(&emulator.token(user).build(), "get_my_profile");
-            let answer = connection.exchange(&request).await.expect("the handler answers");
+        let mut connection = Connection::open(server.address).await.expect("the handler accepts");
+        for (user, request) in requests.iter().skip(lane).step_by(CONNECTIONS) {
+            let answer = connection.exchange(request).await.expect("the handler answers");
             assert!(answer.status == 200 && answer.body.contains(user.oid()), "{} {}", answer.status, answer.body);
         }
     });
-    stream::iter(lanes).buffer_unordered(CONNECTIONS as usize).collect::<Vec<()>>().await;
+    stream::iter(lanes).buffer_unordered(CONNECTIONS).collect::<Vec<()>>().await;
 }
 
 fn row(users: u32, handler: &Server, emulator: &Emulator) {

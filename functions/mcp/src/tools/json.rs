@@ -47,6 +47,18 @@ mod tests {
         a: Option<String>,
     }
 
+    /// An object whose names are no text.
+    #[derive(Serialize)]
+    struct Odd(HashMap<(u8, u8), u8>);
+    impl JsonSchema for Odd {
+        fn schema_name() -> Cow<'static, str> {
+            "Odd".into()
+        }
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            Schema::default()
+        }
+    }
+
     #[test]
     fn text_and_structure_say_the_same() {
         let Ok(CallToolResponse::Complete(result)) = Json(Found { b: 1, a: None }).into_call_tool_result() else {
@@ -60,16 +72,6 @@ mod tests {
     #[test]
     fn what_is_no_json_is_a_failure_without_a_word_about_it() {
         let odd: HashMap<(u8, u8), u8> = HashMap::from([((1, 2), 3)]);
-        #[derive(Serialize)]
-        struct Odd(HashMap<(u8, u8), u8>);
-        impl JsonSchema for Odd {
-            fn schema_name() -> Cow<'static, str> {
-                "Odd".into()
-            }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                Schema::default()
-            }
-        }
         let failed = Json(Odd(odd)).into_call_tool_result().err().unwrap();
         assert_eq!(failed.message, "the tool failed");
     }

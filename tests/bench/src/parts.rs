@@ -1,12 +1,12 @@
-//! What the parts of a call cost: `cargo bench --package bench`.
-#![expect(clippy::expect_used, reason = "a measuring tool")]
+//! What the parts of a call cost, by criterion.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use axum::body::Body;
 use bench::connection::{body, in_process};
 use bench::servers::ours;
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion};
 use emulator::{Emulator, User};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request};
@@ -15,7 +15,11 @@ use shared::auth::error::{AuthError, TokenFault};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
-fn parts(criterion: &mut Criterion) {
+/// Measures them; on a runtime of its own, so not from within one.
+pub(crate) fn measure() {
+    let criterion = Criterion::default().without_plots();
+    let mut criterion =
+        criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
     let runtime: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let emulator = runtime.block_on(Emulator::start());
     let (process, app) = runtime.block_on(ours::start(&emulator, Some("off")));
@@ -35,7 +39,7 @@ fn parts(criterion: &mut Criterion) {
     let key = runtime.block_on(process.jwks.key(emulator.signing_key().kid(), || false)).expect("a key");
     criterion.bench_function("verify: miss", |bencher| {
         let now = shared::moment::Moment::now();
-        bencher.iter(|| process.verifier.verify(bearer(black_box(&known)), &key, now).expect("a caller"));
+        bencher.iter(|| process.verifier.verify(&bearer(black_box(&known)), &key, now).expect("a caller"));
     });
     let kid = emulator.signing_key().kid().to_owned();
     criterion.bench_function("key look-up", |bencher| {
@@ -55,6 +59,3 @@ fn parts(criterion: &mut Criterion) {
         bencher.iter(|| runtime.block_on(in_process(&app, &token, body("whoami"))));
     });
 }
-
-criterion_group!(benches, parts);
-criterion_main!(benches);
