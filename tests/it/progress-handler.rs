@@ -1,5 +1,6 @@
-//! The server with one tool more, which reports progress step by step: for tests of streaming. As any executable of ours it
-//! serves under the Functions host's contract, or on AWS Lambda where that runtime starts it.
+//! The server with two tools more: one reports progress step by step, for tests of streaming; one says what it was told, for
+//! scanners that follow their own words. As any executable of ours it serves under the Functions host's contract, or on AWS
+//! Lambda where that runtime starts it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,10 @@ use tracing::info;
 static COUNT: ToolSpec =
     ToolSpec { name: "count", scope: CONNECT_SCOPE, app_role: None, downstream: &[], read_only: true };
 
+/// `echo`: what `text` says.
+static ECHO: ToolSpec =
+    ToolSpec { name: "echo", scope: CONNECT_SCOPE, app_role: None, downstream: &[], read_only: true };
+
 fn main() -> ExitCode {
     if host::environment("AWS_LAMBDA_RUNTIME_API").is_none() {
         return host::run(app);
@@ -38,11 +43,24 @@ fn main() -> ExitCode {
 }
 
 fn app(process: &'static Process) -> Router {
-    let schema = Map::from_iter([("properties".to_owned(), json!({ "steps": {}, "gate": {} }))]);
-    let count = Tool::new(COUNT.name, "Counts, and tells how far it is.", Arc::new(schema));
-    let route = ToolRoute::new_dyn(count, |context| Box::pin(run(context)));
-    let extra = vec![ExtraTool { spec: &COUNT, route }];
-    host::complete(process, Router::new().merge(health::router(process)).merge(mcp::router_with(process, extra)))
+    let takes = |names: &[&str]| {
+        let properties: Map<_, _> = names.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        Arc::new(Map::from_iter([("properties".to_owned(), properties.into())]))
+    };
+    let count = Tool::new(COUNT.name, "Counts, and tells how far it is.", takes(&["steps", "gate"]));
+    let echo = Tool::new(ECHO.name, "Says what it was told.", takes(&["text"]));
+    let extra = vec![
+        ExtraTool { spec: &COUNT, route: ToolRoute::new_dyn(count, |context| Box::pin(run(context))) },
+        ExtraTool { spec: &ECHO, route: ToolRoute::new_dyn(echo, |context| Box::pin(say(context))) },
+    ];
+    let others = Router::new().merge(health::router(process)).merge(well_known::router(process));
+    host::complete(process, others.merge(mcp::router_with(process, extra)))
+}
+
+async fn say(context: ToolCallContext<'_, McpServer>) -> Result<CallToolResponse, ErrorData> {
+    let arguments = context.arguments.unwrap_or_default();
+    let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default();
+    Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
 }
 
 /// Says so when the call is dropped before its end.
