@@ -51,16 +51,16 @@ fn app(process: &'static Process) -> Router {
     let echo = Tool::new(ECHO.name, "Says what it was told.", takes(&["text"]));
     let extra = vec![
         ExtraTool { spec: &COUNT, route: ToolRoute::new_dyn(count, |context| Box::pin(run(context))) },
-        ExtraTool { spec: &ECHO, route: ToolRoute::new_dyn(echo, |context| Box::pin(say(context))) },
+        ExtraTool { spec: &ECHO, route: ToolRoute::new_dyn(echo, |context| Box::pin(async move { Ok(say(context)) })) },
     ];
     let others = Router::new().merge(health::router(process)).merge(well_known::router(process));
     host::complete(process, others.merge(mcp::router_with(process, extra)))
 }
 
-async fn say(context: ToolCallContext<'_, McpServer>) -> Result<CallToolResponse, ErrorData> {
+fn say(context: ToolCallContext<'_, McpServer>) -> CallToolResponse {
     let arguments = context.arguments.unwrap_or_default();
     let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default();
-    Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
+    CallToolResult::success(vec![ContentBlock::text(text)]).into()
 }
 
 /// Says so when the call is dropped before its end.
