@@ -62,13 +62,16 @@ async fn a_2026_07_28_client_discovers_lists_and_calls_without_initialize() {
 }
 
 #[tokio::test]
-async fn an_unknown_tool_and_an_unknown_method_have_their_codes() {
+async fn an_unknown_tool_cursor_or_method_has_its_code() {
     let world = World::start().await;
     let token = world.emulator.token(User::Alice).build();
     let reply = world.call_tool(&token, "no_such_tool").await;
     assert_eq!((reply.status.as_u16(), &reply.json()["error"]["code"]), (200, &json!(-32602)));
     let reply = world.modern(&token, "tools/call", json!({ "name": "no_such_tool", "arguments": {} })).await;
     assert_eq!(reply.json()["error"]["code"], -32602);
+    let cursor =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "cursor": "never given out" } });
+    assert_eq!(world.legacy(&token, &cursor).await.json()["error"]["code"], -32602);
     let reply = world.modern(&token, "no/such/method", json!({})).await;
     assert_eq!((reply.status.as_u16(), &reply.json()["error"]["code"]), (404, &json!(-32601)));
 }

@@ -206,10 +206,14 @@ impl ServerHandler for McpServer {
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let Admitted { caller, .. } = self.admit(&context, "tools/list")?;
+        if request.is_some_and(|request| request.cursor.is_some()) {
+            // All tools are on the first page: no cursor was ever given out (MCP 2026-07-28, Pagination, "Error Handling").
+            return Err(ErrorData::invalid_params("unknown cursor", None));
+        }
         let version = context.protocol_version();
         let mut result = ListToolsResult::with_all_items(self.visible_tools(&caller));
         if is_modern(version.as_ref()) {

@@ -1,10 +1,11 @@
 // Security scanners that others wrote, against the protected server; each first against a server that is broken on purpose,
 // so that silence means something.
 //
-// Arguments: `authlab` or `idprobe`, and where they are installed. mcp-authlab asks what MCP's authorization rules ask of a
-// server, with a good token and with a good one that is meant for somebody else. mcp-idprobe looks for answers that cross
-// between clients which use the same JSON-RPC ids; it cannot send a token, so it speaks through the proxy, and it follows its own
-// words, so it needs a server with a tool `echo`.
+// Arguments: `authlab`, `idprobe`, `score` or `recon`, and where they are installed. mcp-authlab asks what MCP's authorization
+// rules ask of a server, with a good token and with a good one that is meant for somebody else. mcp-idprobe looks for answers
+// that cross between clients which use the same JSON-RPC ids; it cannot send a token, so it speaks through the proxy, and it
+// follows its own words, so it needs a server with a tool `echo`. mcpscore and mcp-recon look at everything twice: as a
+// stranger and signed in.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -24,14 +25,17 @@ const bin = (name) => join(venv, 'bin', name);
 /** Calls of each of mcp-idprobe's two sessions. */
 const ROUNDS = 20;
 
-/** What is not as the scanner wants it, by design, each with the reason. */
-const baseline = JSON.parse(readFileSync(join(import.meta.dirname, 'baseline.json'), 'utf8'));
+/**
+ * What is not as a scanner wants it, by design, each with the reason. `stranger:` and the like in front of a check: only there.
+ */
+const baselines = JSON.parse(readFileSync(join(import.meta.dirname, 'baseline.json'), 'utf8'));
 
-const token = await signInAsAlice();
-await { authlab, idprobe }[scanner]();
+const token = await signIn('alice@contoso.example');
+await { authlab, idprobe, score, recon }[scanner]();
 finish();
 
 async function authlab() {
+  const baseline = baselines['mcp-authlab'];
   const broken = await started(bin('mcp-authlab'), ['fixture', '--profile', 'open', '--port', SPARE_PORT], /MCP endpoint/);
   await check('mcp-authlab finds fault with a server that is open', async () => {
     const { must_failures: faults } = await scanned(`http://127.0.0.1:${SPARE_PORT}/mcp`, []);
@@ -93,9 +97,103 @@ async function probed(url) {
   return probe;
 }
 
+async function score() {
+  const report = async (url, env, ...more) => {
+    const { output } = await ended(bin('mcpscore'), [url, '--json', '--no-config', ...more], env);
+    return JSON.parse(output);
+  };
+  const verdicts = ({ results, readiness, smoke }) => [
+    ...[...results, ...readiness.results].map(({ rule_id: id, passed, message }) => ({ id, passed, message })),
+    ...(smoke?.checks ?? [])
+      .filter(({ verdict }) => verdict !== 'skip')
+      .map(({ check_id: id, tool_name: tool, verdict, message }) => ({
+        id: [id, tool].filter(Boolean).join(' of '),
+        passed: verdict === 'pass',
+        message,
+      })),
+  ];
+  await compared('mcpscore', {
+    broken: async (url) => verdicts(await report(url)),
+    runs: {
+      stranger: async () => verdicts(await report(MCP_URL)),
+      alice: async () => verdicts(await report(MCP_URL, { MCPSCORE_TOKEN: token }, '--smoke')),
+    },
+    least: { stranger: 7, alice: 60 },
+    faults: [
+      'catalog_prompt_injection_phrasing',
+      'security_error_data_leak',
+      'security_host_header_validation',
+      'security_origin_validation',
+    ],
+  });
+}
+
+async function recon() {
+  // Bob has not ticked MCP.Tools: a tool that needs it must be out of his reach.
+  const narrow = await signIn('bob@contoso.example');
+  const scan = async (url, env) => {
+    const { output } = await ended(bin('mcp-recon'), ['scan', url, '-o', 'json', '--aggressive', '--no-artifacts'], env);
+    return JSON.parse(output)
+      .checks.filter(({ status }) => !status.startsWith('skipped'))
+      .map(({ name, status, observations, error }) => ({
+        id: name,
+        passed: status === 'ran' && observations.length === 0,
+        message: error ?? observations.map(({ title }) => title).join('; '),
+      }));
+  };
+  await compared('mcp-recon', {
+    broken: scan,
+    runs: { stranger: () => scan(MCP_URL), bob: () => scan(MCP_URL, { MCP_RECON_TOKEN: narrow }) },
+    least: { stranger: 4, bob: 8 },
+    faults: ['cors-policy', 'error-verbosity'],
+  });
+}
+
+/**
+ * Scans the broken server, then ours in each of `runs`; either gives `[{ id, passed, message }]`. `faults` are what must be found
+ * at the broken one, and be looked for at ours; `least` is how many checks a run must make beside those of the baseline.
+ */
+async function compared(name, { broken, runs, least, faults }) {
+  const server = await started(process.execPath, [join(import.meta.dirname, 'broken.mjs'), SPARE_PORT], /listening/);
+  await check(`${name} finds fault with a server that is broken`, async () => {
+    const found = (await broken(`http://127.0.0.1:${SPARE_PORT}/mcp`)).filter(({ passed }) => !passed).map(({ id }) => id);
+    assert.deepEqual(faults.filter((id) => !found.includes(id)), [], `found only: ${found}`);
+  });
+  await stopped(server);
+
+  const baseline = baselines[name];
+  const [looked, excused] = [new Set(), new Set()];
+  for (const [who, scan] of Object.entries(runs)) {
+    const entryOf = (id) => [id, `${who}:${id}`].find((key) => key in baseline);
+    let verdicts = [];
+    await check(`${name}, ${who}: made its checks`, async () => {
+      verdicts = await scan();
+      const counted = verdicts.filter(({ id }) => entryOf(id) === undefined).length;
+      assert.ok(counted >= least[who], `${counted} checks`);
+    });
+    for (const { id, passed, message } of verdicts) {
+      looked.add(id);
+      const entry = entryOf(id);
+      if (entry === undefined) {
+        await check(`${name}, ${who}: ${id}`, () => assert.ok(passed, message));
+      } else if (!passed) {
+        excused.add(entry);
+      }
+    }
+  }
+  await check(`${name}: what is wrong with the broken server was looked for here, and nothing of it is excused`, () => {
+    const named = Object.keys(baseline).map((entry) => entry.replace(/^.*:/, ''));
+    assert.deepEqual(faults.filter((id) => !looked.has(id) || named.includes(id)), []);
+  });
+  await check(`${name}: every entry of the baseline is needed`, () => {
+    assert.deepEqual([...excused].sort(), Object.keys(baseline).sort());
+  });
+  console.log(`BASELINE ${name}: ${excused.size} checks`);
+}
+
 /** A real sign-in by the TypeScript SDK. The token outlives the run. */
-async function signInAsAlice() {
-  const provider = new Provider(PUBLIC_CLIENT_ID, 'alice@contoso.example');
+async function signIn(user) {
+  const provider = new Provider(PUBLIC_CLIENT_ID, user);
   await auth(provider, { serverUrl: MCP_URL });
   const { searchParams } = provider.callback;
   const authorizationCode = searchParams.get('code');
@@ -120,8 +218,8 @@ async function tokenForGraph() {
 }
 
 /** Runs a program to its end. */
-function ended(program, args) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+function ended(program, args, env = {}) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   let output = '';
   child.stdout.on('data', (data) => (output += data));
   return new Promise((resolve, reject) => {
