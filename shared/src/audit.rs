@@ -20,12 +20,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use tracing::info;
 use uuid::Uuid;
 
 use crate::auth::caller::Caller;
+use crate::digest;
 
 /// The log of one process.
 #[derive(Debug)]
@@ -184,13 +184,7 @@ impl AuditLog {
 /// SHA-256, in hexadecimal digits, over the chain so far and each field with its length before it.
 #[must_use]
 pub fn chained(before: &str, fields: &[&str]) -> String {
-    let parts = || std::iter::once(&before).chain(fields);
-    let mut bytes = Vec::with_capacity(parts().map(|part| 8 + part.len()).sum());
-    for part in parts() {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    HEXLOWER.encode(digest(&SHA256, &bytes).as_ref())
+    HEXLOWER.encode(&digest::of_parts(std::iter::once(&before).chain(fields).map(|part| part.as_bytes())))
 }
 
 #[cfg(test)]

@@ -148,11 +148,11 @@ pub struct Limits {
     /// `MAX_CALLER_GRAPH_REQUESTS`, default 8: requests to Graph under way at once for one caller. Graph throttles the whole
     /// tenant's application, so one user must not use up everybody's share.
     pub caller_graph_requests: usize,
-    /// `MAX_VERIFIED_TOKENS`, default 4,096: tokens that need no second signature check within a minute; 0: none.
-    pub verified_tokens: usize,
     /// `MAX_CALLER_EXCHANGES`, default 4: on-behalf-of exchanges under way at once for one user, who must not take all the room
     /// by many tokens.
     pub caller_exchanges: usize,
+    /// `MAX_VERIFIED_TOKENS`, default 4,096: tokens that need no second signature check within a minute; 0: none.
+    pub verified_tokens: usize,
 }
 
 impl Default for Limits {

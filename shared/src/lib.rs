@@ -12,13 +12,14 @@
 //! - **Metadata and challenges come from settings only**: no header of a request ever reaches them.
 //! - **`auth` never sees `obo`**; `obo` sees only `auth::caller`.
 //! - **Reading keys neither locks nor waits.** A fetch happens in a task of its own; requests join it with a deadline.
-//! - **No secret has a `Debug` or `Display` form.** Tokens and secrets live in [`secrecy::SecretString`].
+//! - **No secret has a `Debug` or `Display` form.** What is kept of tokens and secrets lives in [`secrecy::SecretString`].
 //! - **One static**: [`process::Process`]. Everything else takes references.
 
 pub mod audit;
 pub mod auth;
 mod background;
 pub mod config;
+mod digest;
 pub mod doctor;
 #[cfg(fuzzing)]
 pub mod fuzzing;

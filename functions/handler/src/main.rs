@@ -10,7 +10,7 @@ use handler::{app, doctor, explain, health_check};
 use mimalloc::MiMalloc;
 use shared::host;
 
-/// Frees and takes small pieces faster than glibc's, and gives memory back to nobody's surprise.
+/// A call takes and frees some ninety small pieces: see ARCHITECTURE.md.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

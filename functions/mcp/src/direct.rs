@@ -8,10 +8,9 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::{sink, stream};
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use rmcp::RoleServer;
@@ -27,6 +26,7 @@ use shared::auth::require_bearer::Admitted;
 
 use crate::server::{McpServer, PROTOCOL_VERSIONS, is_modern};
 
+const JSON: &str = "application/json";
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -53,6 +53,38 @@ struct Envelope<'a> {
     method: &'a str,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+}
+
+impl Envelope<'_> {
+    /// The request and its `_meta`, if it is one of those that come all the time.
+    fn request(&self) -> Option<(ClientRequest, RequestMetaObject)> {
+        if self.jsonrpc != "2.0" {
+            return None;
+        }
+        let params = self.params.map(RawValue::get);
+        let (request, meta) = match self.method {
+            "tools/call" => {
+                let mut params: CallToolRequestParams = serde_json::from_str(params?).ok()?;
+                let meta = params.meta.take();
+                (ClientRequest::CallToolRequest(Request::new(params)), meta)
+            }
+            "tools/list" => {
+                let params: Option<PaginatedRequestParams> = params.map(serde_json::from_str).transpose().ok()?;
+                let (mut request, mut meta) = (RequestOptionalParam::default(), None);
+                if let Some(mut params) = params {
+                    meta = params.meta.take();
+                    request = RequestOptionalParam::with_param(params);
+                }
+                (ClientRequest::ListToolsRequest(request), meta)
+            }
+            "server/discover" => {
+                let OnlyMeta { meta } = serde_json::from_str(params?).ok()?;
+                (ClientRequest::DiscoverRequest(Request::default()), meta)
+            }
+            _ => return None,
+        };
+        Some((request, meta.unwrap_or_default()))
+    }
 }
 
 /// The parameters of `server/discover`.
@@ -93,71 +125,51 @@ impl Direct {
             Err(error) => (status_of(&error, version), JsonRpcMessage::error(error, Some(id))),
         };
         Ok(match serde_json::to_vec(&message) {
-            Ok(bytes) => {
-                let mut response = Response::new(Body::from(bytes));
-                *response.status_mut() = status;
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                response
-            }
+            Ok(bytes) => (status, [(CONTENT_TYPE, JSON)], bytes).into_response(),
             Err(cause) => {
                 tracing::error!("the answer cannot be written as JSON: {cause}");
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                response
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         })
     }
 
+    /// The request, if it is regular.
     fn regular(&self, parts: &Parts, body: &[u8]) -> Option<Regular<'_>> {
         let headers = &parts.headers;
-        let plain = parts.uri.authority().is_none()
-            && self.is_known_host(only(headers, &HOST)?)
-            && !headers.contains_key(ORIGIN)
-            && only(headers, &CONTENT_TYPE)? == "application/json"
-            && accepts_both(only(headers, &ACCEPT)?);
+        if parts.uri.authority().is_some() || !self.is_plain(headers)? {
+            return None;
+        }
         let named = only(headers, &PROTOCOL_VERSION)?;
         let (version, peer) = self.peers.iter().find(|(version, _)| named == version.as_str())?;
         let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
-        if !plain || envelope.jsonrpc != "2.0" {
-            return None;
-        }
-        let params = envelope.params.map(RawValue::get);
-        let (request, meta, name) = match envelope.method {
-            "tools/call" => {
-                let mut params: CallToolRequestParams = serde_json::from_str(params?).ok()?;
-                let (meta, name) = (params.meta.take(), params.name.to_string());
-                (ClientRequest::CallToolRequest(Request::new(params)), meta, Some(name))
-            }
-            "tools/list" => {
-                let params: Option<PaginatedRequestParams> = params.map(serde_json::from_str).transpose().ok()?;
-                let (mut request, mut meta) = (RequestOptionalParam::default(), None);
-                if let Some(mut params) = params {
-                    meta = params.meta.take();
-                    request = RequestOptionalParam::with_param(params);
-                }
-                (ClientRequest::ListToolsRequest(request), meta, None)
-            }
-            "server/discover" => {
-                let OnlyMeta { meta } = serde_json::from_str(params?).ok()?;
-                (ClientRequest::DiscoverRequest(Request::default()), meta, None)
-            }
-            _ => return None,
-        };
-        let meta = meta.unwrap_or_default();
+        let (request, meta) = envelope.request()?;
         if ASKS_FOR_MESSAGES.iter().any(|key| meta.contains_key(*key)) {
             return None;
         }
         let consistent = if is_modern(Some(version)) {
-            only(headers, &METHOD)? == envelope.method
-                && name.is_none_or(|name| only(headers, &NAME).is_some_and(|header| header == name.as_str()))
+            let same_name = match &request {
+                ClientRequest::CallToolRequest(call) => only(headers, &NAME)? == call.params.name,
+                _ => true,
+            };
+            same_name
+                && only(headers, &METHOD)? == envelope.method
                 && meta.protocol_version().as_ref() == Some(version)
                 && meta.missing_required_keys(version).is_empty()
                 && !self.server.takes_headers()
         } else {
             // A revision in `_meta` selects the rules of 2026-07-28, and `server/discover` is one of them.
-            meta.protocol_version().is_none() && envelope.method != "server/discover"
+            meta.protocol_version().is_none() && !matches!(request, ClientRequest::DiscoverRequest(_))
         };
         consistent.then_some(Regular { id: envelope.id, request, meta, version, peer })
+    }
+
+    /// Whether the header fields that every request has are each there once and say the usual.
+    fn is_plain(&self, headers: &HeaderMap) -> Option<bool> {
+        let plain = self.is_known_host(only(headers, &HOST)?)
+            && !headers.contains_key(ORIGIN)
+            && only(headers, &CONTENT_TYPE)? == JSON
+            && accepts_both(only(headers, &ACCEPT)?);
+        Some(plain)
     }
 
     /// Whether the `Host` field names us, with any port or none.
@@ -180,7 +192,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Whether both kinds of answer are welcome, said without weights.
 fn accepts_both(accept: &str) -> bool {
     let has = |wanted: &str| accept.split(',').any(|kind| kind.trim() == wanted);
-    has("application/json") && has("text/event-stream")
+    has(JSON) && has("text/event-stream")
 }
 
 /// The HTTP status of an error: always 200 before 2026-07-28; from then on some have their own (MCP 2026-07-28, Streamable
@@ -206,24 +218,17 @@ fn lone_peer(server: &Arc<McpServer>, version: &ProtocolVersion) -> Peer<RoleSer
 
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderValue;
     use serde_json::{Value, json};
     use shared::config::Config;
     use shared::process::Process;
+    use support::settings;
 
     use super::*;
 
     fn direct() -> Direct {
-        let config = Config::from_lookup(|name| {
-            let value = match name {
-                "TENANT_ID" => "aaaabbbb-0000-cccc-1111-dddd2222eeee",
-                "CLIENT_ID" => "00001111-aaaa-2222-bbbb-3333cccc4444",
-                "CLIENT_SECRET" => "Xx~8Q.secret-value",
-                "RESOURCE_SERVER_URL" => "https://mcp.contoso.example",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
-        let process = Process::new(config.unwrap()).unwrap().leaked();
+        let config = Config::from_lookup(settings::minimal).unwrap();
+        let process = Process::new(config).unwrap().leaked();
         let hosts = ["mcp.contoso.example", "127.0.0.1"].map(str::to_owned).to_vec();
         Direct::new(Arc::new(McpServer::new(process, Vec::new())), hosts)
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use mimalloc::MiMalloc;
 use shared::host;
 
-/// Frees and takes small pieces faster than glibc's, and gives memory back to nobody's surprise.
+/// A call takes and frees some ninety small pieces: see ARCHITECTURE.md.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

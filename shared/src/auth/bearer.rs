@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::error::{AuthError, TokenFault};
-use super::verified_tokens::{self, TokenDigest};
+use crate::digest::{self, Digest};
 
 /// The longest token that is looked at. A token with 200 groups has 11 KiB; beyond that Entra leaves groups out
 /// (access-token-claims-reference, "Groups overage claim").
@@ -15,7 +15,7 @@ pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
 /// A token as it came, not yet verified. Nothing can be done with it but to verify it.
 pub struct BearerToken<'a> {
     text: &'a str,
-    digest: TokenDigest,
+    digest: Digest,
 }
 
 impl fmt::Debug for BearerToken<'_> {
@@ -81,7 +81,7 @@ impl<'a> BearerToken<'a> {
             return Err(AuthError::InvalidToken(TokenFault::TooLong));
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Self { text, digest: verified_tokens::digest_of(text) }),
+            Ok(text) => Ok(Self { text, digest: digest::of(text) }),
             Err(_) => Err(AuthError::InvalidToken(TokenFault::NotBearer)),
         }
     }
@@ -90,7 +90,7 @@ impl<'a> BearerToken<'a> {
         self.text
     }
 
-    pub(super) fn digest(&self) -> &TokenDigest {
+    pub(super) fn digest(&self) -> &Digest {
         &self.digest
     }
 }

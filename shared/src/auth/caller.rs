@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret, SecretString};
 
-#[cfg(test)]
-use super::verified_tokens;
-use super::verified_tokens::TokenDigest;
 use super::verifier::{is_past, is_reached};
+use crate::digest::{self, Digest};
 use crate::moment::Moment;
 use crate::tool::scope_includes;
 
@@ -25,7 +22,7 @@ pub struct Caller {
     pub(super) not_before: u64,
     pub(super) expires_at: u64,
     pub(super) answers_challenges: bool,
-    pub(super) token_digest: TokenDigest,
+    pub(super) token_digest: Digest,
     pub(super) token: SecretString,
 }
 
@@ -62,7 +59,7 @@ impl Caller {
             not_before: 0,
             expires_at: u64::MAX,
             answers_challenges: false,
-            token_digest: verified_tokens::digest_of(token),
+            token_digest: digest::of(token),
             token: SecretString::from(token),
         }
     }
@@ -97,7 +94,7 @@ impl Caller {
     }
 
     /// SHA-256 over the token.
-    pub(crate) fn token_digest(&self) -> &TokenDigest {
+    pub(crate) fn token_digest(&self) -> &Digest {
         &self.token_digest
     }
 
@@ -160,11 +157,7 @@ impl Caller {
 
 /// Object IDs are random, so a part of a hash tells callers apart and leads to nobody.
 pub(super) fn pseudonym(tid: &str, oid: &str) -> String {
-    let mut context = Context::new(&SHA256);
-    context.update(tid.as_bytes());
-    context.update(b"/");
-    context.update(oid.as_bytes());
-    let mut text = HEXLOWER.encode(context.finish().as_ref());
+    let mut text = HEXLOWER.encode(&digest::of(format!("{tid}/{oid}")));
     text.truncate(16);
     text
 }

@@ -87,9 +87,9 @@ impl TokenVerifier {
             rows.push(skipped("token.aud", &shown(&claims.aud)));
         }
         let (exp, nbf) = (distance(claims.exp, now), distance(claims.nbf, now));
-        rows.push(judged("token.exp", verifier::is_over(&claims, now).then_some(&TokenFault::Expired), exp));
+        rows.push(judged("token.exp", verifier::is_past(claims.exp, now).then_some(&TokenFault::Expired), exp));
         let early = TokenFault::Times("not valid yet");
-        rows.push(judged("token.nbf", (!verifier::has_begun(&claims, now)).then_some(&early), nbf));
+        rows.push(judged("token.nbf", (!verifier::is_reached(claims.nbf, now)).then_some(&early), nbf));
         let life = format!("{} min of life", claims.exp.saturating_sub(claims.iat) / 60);
         rows.push(judged("token.iat", verifier::check_times(&claims, now).err().as_ref(), life));
         let object = is_guid(&claims.oid);

@@ -28,7 +28,7 @@ pub struct Admitted {
     pub log: RequestLog,
 }
 
-/// Where code behind it leaves a refusal that must become an HTTP status: MCP's own errors cannot carry one.
+/// Where code behind [`require_bearer`] leaves a refusal that must become an HTTP status: MCP's own errors cannot carry one.
 #[derive(Clone, Debug, Default)]
 pub struct RefusalSlot(Arc<OnceLock<AuthError>>);
 

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use moka::sync::Cache;
 
 use super::caller::Caller;
 use super::jwks::{JwksCache, VerificationKey};
+use crate::digest::Digest;
 use crate::moment::Moment;
 
 /// How long a token is taken at its word before it is verified again.
@@ -21,18 +21,9 @@ const KEPT_FOR: Duration = Duration::from_mins(1);
 /// tokens; a larger one counts for several.
 const SHARE: u32 = 4 * 1024;
 
-/// SHA-256 over a compact token.
-pub(crate) type TokenDigest = [u8; 32];
-
-pub(super) fn digest_of(token: &str) -> TokenDigest {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    bytes
-}
-
 /// The callers of tokens that were verified lately.
 #[derive(Debug)]
-pub(super) struct VerifiedTokens(Cache<TokenDigest, Verified>);
+pub(super) struct VerifiedTokens(Cache<Digest, Verified>);
 
 #[derive(Clone, Debug)]
 struct Verified {
@@ -44,12 +35,12 @@ impl VerifiedTokens {
     /// At most so many tokens; 0: none.
     pub(super) fn new(most: usize) -> Self {
         let bytes = u64::from(SHARE).saturating_mul(most as u64);
-        let weigher = |_: &TokenDigest, verified: &Verified| weight(verified.caller.token_bytes());
+        let weigher = |_: &Digest, verified: &Verified| weight(verified.caller.token_bytes());
         Self(Cache::builder().max_capacity(bytes).weigher(weigher).time_to_live(KEPT_FOR).build())
     }
 
     /// The caller whose token this is, if nothing has changed since it was verified.
-    pub(super) fn hit(&self, digest: &TokenDigest, jwks: &'static JwksCache, now: Moment) -> Option<Arc<Caller>> {
+    pub(super) fn hit(&self, digest: &Digest, jwks: &'static JwksCache, now: Moment) -> Option<Arc<Caller>> {
         let Verified { caller, key } = self.0.get(digest)?;
         (caller.is_current(now) && jwks.still_holds(&key, now)).then_some(caller)
     }
@@ -72,8 +63,11 @@ fn weight(token_bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use support::settings;
+
     use super::*;
     use crate::config::Config;
+    use crate::digest;
     use crate::http::HttpClient;
     use crate::telemetry::metrics::Metrics;
 
@@ -85,17 +79,8 @@ mod tests {
 
     /// Keys that hold one, and that one.
     fn keys() -> (&'static JwksCache, Arc<VerificationKey>) {
-        let config = Config::from_lookup(|name| {
-            let value = match name {
-                "TENANT_ID" => "aaaabbbb-0000-cccc-1111-dddd2222eeee",
-                "CLIENT_ID" => "00001111-aaaa-2222-bbbb-3333cccc4444",
-                "CLIENT_SECRET" => "Xx~8Q.secret-value",
-                "RESOURCE_SERVER_URL" => "https://mcp.contoso.example",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
-        let jwks = JwksCache::new(&config.unwrap(), HttpClient::new().unwrap(), Arc::new(Metrics::default()));
+        let config = Config::from_lookup(settings::minimal).unwrap();
+        let jwks = JwksCache::new(&config, HttpClient::new().unwrap(), Arc::new(Metrics::default()));
         jwks.take_in(vec![key("k", KEY)]);
         let jwks: &'static JwksCache = Box::leak(Box::new(jwks));
         let held = jwks.held("k", Moment::now()).unwrap();
@@ -109,44 +94,44 @@ mod tests {
         Arc::new(caller)
     }
 
+    /// A token that is kept, the keys, and now.
+    fn kept() -> (VerifiedTokens, &'static JwksCache, Moment) {
+        let ((jwks, key), tokens, now) = (keys(), VerifiedTokens::new(10), Moment::now());
+        tokens.keep(&caller(now), key);
+        (tokens, jwks, now)
+    }
+
     #[test]
     fn a_token_is_found_again_by_its_whole_text_only() {
-        let (jwks, key) = keys();
-        let (tokens, now) = (VerifiedTokens::new(10), Moment::now());
-        tokens.keep(&caller(now), key);
-        assert!(tokens.hit(&digest_of("token"), jwks, now).is_some());
-        assert!(tokens.hit(&digest_of("token."), jwks, now).is_none());
-        assert!(tokens.hit(&digest_of("Token"), jwks, now).is_none());
+        let (tokens, jwks, now) = kept();
+        assert!(tokens.hit(&digest::of("token"), jwks, now).is_some());
+        assert!(tokens.hit(&digest::of("token."), jwks, now).is_none());
+        assert!(tokens.hit(&digest::of("Token"), jwks, now).is_none());
     }
 
     #[test]
     fn times_are_judged_at_every_hit() {
-        let (jwks, key) = keys();
-        let (tokens, now) = (VerifiedTokens::new(10), Moment::now());
-        tokens.keep(&caller(now), key);
-        let hit = |now| tokens.hit(&digest_of("token"), jwks, now).is_some();
+        let (tokens, jwks, now) = kept();
+        let hit = |now| tokens.hit(&digest::of("token"), jwks, now).is_some();
         assert!(hit(now.plus(Duration::from_secs(3_600 + 59))), "the leeway of a full check");
         assert!(!hit(now.plus(Duration::from_secs(3_600 + 62))));
         // The wall clock was set back to before `nbf`.
         let mut early = Caller::imagined("someone", "early");
         early.not_before = now.unix_seconds() + 120;
-        let (early, (_, key)) = (Arc::new(early), keys());
-        tokens.keep(&early, key);
-        assert!(tokens.hit(&digest_of("early"), jwks, now).is_none());
+        tokens.keep(&Arc::new(early), jwks.held("k", now).unwrap());
+        assert!(tokens.hit(&digest::of("early"), jwks, now).is_none());
     }
 
     #[test]
     fn an_entry_dies_with_its_key() {
-        let (jwks, held) = keys();
-        let (tokens, now) = (VerifiedTokens::new(10), Moment::now());
-        tokens.keep(&caller(now), held);
-        let hit = |now| tokens.hit(&digest_of("token"), jwks, now).is_some();
+        let (tokens, jwks, now) = kept();
+        let hit = |now| tokens.hit(&digest::of("token"), jwks, now).is_some();
         jwks.take_in(vec![key("k", KEY), key("another", 0xB7)]);
         assert!(hit(now), "published once more, and another one beside it");
         let tomorrow = caller(now.plus(Duration::from_hours(25)));
         let expired_key = VerifiedTokens::new(10);
         expired_key.keep(&tomorrow, jwks.held("k", now).unwrap());
-        assert!(expired_key.hit(&digest_of("token"), jwks, now.plus(Duration::from_hours(25))).is_none());
+        assert!(expired_key.hit(&digest::of("token"), jwks, now.plus(Duration::from_hours(25))).is_none());
         jwks.take_in(vec![key("k", 0xA9)]);
         assert!(!hit(now), "another key under the same name");
     }
@@ -169,7 +154,7 @@ mod tests {
         let (jwks, key) = keys();
         let (tokens, now) = (VerifiedTokens::new(0), Moment::now());
         tokens.keep(&caller(now), key);
-        assert!(tokens.hit(&digest_of("token"), jwks, now).is_none());
+        assert!(tokens.hit(&digest::of("token"), jwks, now).is_none());
         assert_eq!(tokens.len(), 0);
     }
 }

@@ -167,8 +167,8 @@ impl TokenVerifier {
         let Ok(claims) = serde_json::from_str::<AccessTokenClaims>(&unverified.unverified_claims) else { return false };
         self.check_origin(&claims).is_ok()
             && check_times(&claims, now).is_ok()
-            && !is_over(&claims, now)
-            && has_begun(&claims, now)
+            && !is_past(claims.exp, now)
+            && is_reached(claims.nbf, now)
     }
 }
 
@@ -233,22 +233,12 @@ pub(super) fn permissions(
     }
 }
 
-/// `exp`, as jsonwebtoken reads it.
-pub(super) fn is_over(claims: &AccessTokenClaims, now: Moment) -> bool {
-    is_past(claims.exp, now)
-}
-
-/// `nbf`, as jsonwebtoken reads it.
-pub(super) fn has_begun(claims: &AccessTokenClaims, now: Moment) -> bool {
-    is_reached(claims.nbf, now)
-}
-
-/// Whether `exp` is past.
+/// Whether `exp` is past, as jsonwebtoken reads it.
 pub(super) fn is_past(exp: u64, now: Moment) -> bool {
     exp.saturating_add(LEEWAY) < now.unix_seconds()
 }
 
-/// Whether `nbf` is reached.
+/// Whether `nbf` is reached, as jsonwebtoken reads it.
 pub(super) fn is_reached(nbf: u64, now: Moment) -> bool {
     nbf <= now.unix_seconds() + LEEWAY
 }

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use support::settings;
+
 use super::*;
 
 const TENANT: &str = "aaaabbbb-0000-cccc-1111-dddd2222eeee";
@@ -8,14 +10,11 @@ const IDENTITY: &str = "22223333-cccc-4444-dddd-5555eeee6666";
 
 /// A set-up that works, with one thing changed: `""` unsets a variable.
 fn with(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let mut variables = HashMap::from([
-        ("TENANT_ID", TENANT),
-        ("CLIENT_ID", CLIENT),
-        ("CLIENT_SECRET", "Xx~8Q.secret-value"),
-        ("RESOURCE_SERVER_URL", "https://mcp.contoso.example"),
-    ]);
-    variables.extend(changes.iter().copied());
-    Config::from_lookup(|name| variables.get(name).map(|value| (*value).to_owned()))
+    let changes = changes.iter().copied().collect::<HashMap<&str, &str>>();
+    Config::from_lookup(|name| match changes.get(name) {
+        Some(value) => Some((*value).to_owned()),
+        None => settings::minimal(name),
+    })
 }
 
 /// The variables at fault, each once.

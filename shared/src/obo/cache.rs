@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use moka::Expiry;
 use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::caller::UserAssertion;
+use crate::digest::{self, Digest};
 use crate::moment::Moment;
 
 /// The most that all cached tokens together may take, in bytes.
@@ -28,7 +28,7 @@ const RENEWAL: Duration = Duration::from_mins(5);
 const MAX_PER_USER: usize = 16;
 
 /// Names one exchange: SHA-256 over everything that decides about its result.
-pub(super) type CacheKey = [u8; 32];
+pub(super) type CacheKey = Digest;
 
 /// A token for a downstream service on one user's behalf. Only an exchange makes one.
 #[derive(Clone, Debug)]
@@ -202,19 +202,19 @@ pub(super) fn cache_key(
     let capabilities: &[u8] = if assertion.answers_challenges() { b"cp1" } else { b"" };
     let fixed =
         [b"obo1", token_endpoint.as_bytes(), client_id.as_bytes(), assertion.caller().token_digest(), capabilities];
-    hash(fixed.into_iter().chain(sorted(scopes)))
+    digest::of_parts(fixed.into_iter().chain(sorted(scopes)))
 }
 
 /// Names a user and a set of permissions, whatever the token: what throttling is about.
 pub(super) fn user_key(assertion: UserAssertion<'_>, scopes: &[String]) -> CacheKey {
     let caller = assertion.caller();
     let fixed: [&[u8]; 3] = [b"user1", caller.tenant_id().as_bytes(), caller.object_id().as_bytes()];
-    hash(fixed.into_iter().chain(sorted(scopes)))
+    digest::of_parts(fixed.into_iter().chain(sorted(scopes)))
 }
 
 /// Names an exchange that answers a claims challenge.
 pub(super) fn challenge_key(key: &CacheKey, claims: &str) -> CacheKey {
-    hash([b"claims1", key.as_slice(), claims.as_bytes()])
+    digest::of_parts([b"claims1", key.as_slice(), claims.as_bytes()])
 }
 
 /// Scopes in an order of their own, so that the caller's does not matter.
@@ -222,18 +222,6 @@ fn sorted(scopes: &[String]) -> impl Iterator<Item = &[u8]> {
     let mut sorted: Vec<&[u8]> = scopes.iter().map(String::as_bytes).collect();
     sorted.sort_unstable();
     sorted.into_iter()
-}
-
-/// SHA-256 over the parts, each with its length first: or ("ab", "c") and ("a", "bc") would be one key.
-fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> CacheKey {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
-    key
 }
 
 #[cfg(test)]

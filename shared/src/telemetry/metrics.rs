@@ -16,7 +16,7 @@
 //! | `panics` | | | panics, contained ones too |
 //! | `background.restarts` | | `task` | background work that broke off or stood still |
 //!
-//! While nothing is exported, each is a call that does nothing: not even attributes are made.
+//! While nothing is exported, each is a call that does nothing; those of every request do not even make their attributes.
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@
 
 pub mod keys;
 pub mod sentinel;
+pub mod settings;
 pub mod token;
 pub mod vector;
 

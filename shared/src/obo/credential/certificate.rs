@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PSS_SHA256, RsaKeyPair};
 use base64::Engine as _;
@@ -15,6 +14,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::digest;
 use crate::moment::Moment;
 use crate::obo::error::OboError;
 
@@ -72,7 +72,7 @@ fn load(path: &Path) -> Result<Loaded, OboError> {
         .map_err(|_| fault("holds no private key in PKCS#8 PEM form (BEGIN PRIVATE KEY)"))?;
     let key = RsaKeyPair::from_pkcs8(key.secret_pkcs8_der())
         .map_err(|_| fault("the private key is no RSA key of 2048 bits or more"))?;
-    Ok(Loaded { key, thumbprint: encode(digest(&SHA256, &certificate)) })
+    Ok(Loaded { key, thumbprint: encode(digest::of(&certificate)) })
 }
 
 fn encode(bytes: impl AsRef<[u8]>) -> String {
