@@ -1,6 +1,7 @@
 //! The one process: everything that lives as long as it does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
@@ -9,12 +10,16 @@ use crate::auth::challenge::Challenges;
 use crate::auth::jwks::JwksCache;
 use crate::auth::limits::Limits;
 use crate::auth::verifier::TokenVerifier;
+use crate::background;
 use crate::config::Config;
 use crate::graph::GraphClient;
 use crate::http::{HttpClient, HttpClientError};
 use crate::obo::client::OboClient;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request::LineBudget;
+
+/// How often what is over is forgotten.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 
 /// The workspace's only static: the key cache and the on-behalf-of cache must be one per process.
 static PROCESS: OnceCell<Process> = OnceCell::new();
@@ -81,8 +86,20 @@ impl Process {
     pub fn start(&'static self) {
         self.jwks.keep_fresh();
         self.obo.keep_ready();
-        self.limits.keep_small(Arc::clone(&self.metrics));
+        self.keep_small();
         self.measure();
+    }
+
+    /// Forgets what is over, from time to time: quiet callers, tokens verified too long ago.
+    fn keep_small(&'static self) {
+        background::keep_going("forget", 2 * FORGET_EVERY, Arc::clone(&self.metrics), move |pulse| async move {
+            loop {
+                pulse.beat();
+                tokio::time::sleep(FORGET_EVERY).await;
+                self.limits.forget_quiet();
+                self.verifier.forget_old();
+            }
+        });
     }
 
     /// What is looked at whenever measurements are collected.

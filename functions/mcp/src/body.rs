@@ -5,6 +5,7 @@
 //!
 //! rmcp answers bad JSON with 415 and the parser's text; JSON-RPC 2.0 §5.1 has codes for it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use axum::body::Body;
@@ -13,7 +14,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use memchr::memmem;
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
 use shared::config::Limits;
 
@@ -22,9 +25,18 @@ const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC 2.0 §5.1.
 const INVALID_REQUEST: i32 = -32600;
 
-/// Whether a body of this size is small enough to be read without counting: a value takes a byte at least.
-pub(crate) fn is_small(limits: Limits, body: &[u8]) -> bool {
-    body.len() <= limits.body_values
+/// How names begin that mean something to `serde_json` itself: under one of them it would read a string as JSON once more, past
+/// all that was counted and past the bound on depth.
+const RESERVED: &str = "$serde_json::private::";
+
+/// How one of [`RESERVED`]'s characters can be written otherwise.
+const ESCAPED: &str = r"\u00";
+
+/// Whether a body may be read without a look at all its values: it is too short for too many, a value taking a byte at least, and
+/// has no reserved name.
+pub(crate) fn is_harmless(limits: Limits, body: &[u8]) -> bool {
+    let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
+    body.len() <= limits.body_values && !has(RESERVED) && !has(ESCAPED)
 }
 
 /// The refusal of what is said to be JSON and is not, or not as we read it.
@@ -37,6 +49,9 @@ pub(crate) fn refusal(limits: Limits, headers: &HeaderMap, body: &[u8]) -> Optio
         Ok(Kind::Array) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "Batches are not supported: send one request"),
         Ok(Kind::Other) => (StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body must be one JSON object"),
         Err(Unreadable::NoJson) => (StatusCode::BAD_REQUEST, PARSE_ERROR, "Parse error"),
+        Err(Unreadable::ReservedName) => {
+            (StatusCode::BAD_REQUEST, INVALID_REQUEST, "The body has a member name that this server does not read")
+        }
         Err(Unreadable::TooManyValues) => {
             (StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body has more values than this server reads")
         }
@@ -88,34 +103,47 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     NoJson,
+    ReservedName,
     TooManyValues,
 }
 
 /// The kind of the JSON value, if the bytes are exactly one JSON value in UTF-8 that is made of at most so many values.
 pub(crate) fn kind_of(bytes: &[u8], most: usize) -> Result<Kind, Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::NoJson)?;
-    let mut left = most;
+    let mut walk = Walk { left: Some(most), reserved: false };
     let mut parser = serde_json::Deserializer::from_str(text);
-    match Counted(&mut left).deserialize(&mut parser).and_then(|()| parser.end()) {
+    match Counted(&mut walk).deserialize(&mut parser).and_then(|()| parser.end()) {
         Ok(()) => Ok(match text.trim_ascii_start().bytes().next() {
             Some(b'{') => Kind::Object,
             Some(b'[') => Kind::Array,
             _ => Kind::Other,
         }),
-        Err(_) if left == 0 => Err(Unreadable::TooManyValues),
+        Err(_) if walk.reserved => Err(Unreadable::ReservedName),
+        Err(_) if walk.left.is_none() => Err(Unreadable::TooManyValues),
         Err(_) => Err(Unreadable::NoJson),
     }
 }
 
+/// How many values may still come; whether there was a reserved name.
+struct Walk {
+    left: Option<usize>,
+    reserved: bool,
+}
+
 /// Walks through a value, keeps nothing, and takes one from what is left for each value in it.
-struct Counted<'a>(&'a mut usize);
+struct Counted<'a>(&'a mut Walk);
 
 impl Counted<'_> {
     fn take<E: de::Error>(&mut self) -> Result<(), E> {
-        *self.0 = self.0.checked_sub(1).ok_or_else(|| E::custom("too many values"))?;
-        Ok(())
+        self.0.left = self.0.left.and_then(|left| left.checked_sub(1));
+        self.0.left.map(|_| ()).ok_or_else(|| E::custom("too many values"))
     }
 }
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> DeserializeSeed<'de> for Counted<'_> {
     type Value = ();
@@ -163,7 +191,11 @@ impl<'de> Visitor<'de> for Counted<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while members.next_key::<IgnoredAny>()?.is_some() {
+        while let Some(Name(name)) = members.next_key()? {
+            if name.starts_with(RESERVED) {
+                self.0.reserved = true;
+                return Err(de::Error::custom("a reserved name"));
+            }
             members.next_value_seed(Counted(self.0))?;
         }
         Ok(())
@@ -195,5 +227,21 @@ mod tests {
         let values = br#"{"a":[1,"b",null,{"c":{}}],"d":-1.5,"e":true}"#;
         assert_eq!(kind_of(values, 9), Ok(Kind::Object));
         assert_eq!(kind_of(values, 8), Err(Unreadable::TooManyValues));
+    }
+
+    #[test]
+    fn no_name_makes_the_parser_read_a_string_as_json() {
+        let spellings = [
+            r"$serde_json::private::RawValue",
+            r"\u0024serde_json::private::RawValue",
+            r"$serde\u005fjson::private::X",
+        ];
+        for name in spellings {
+            let body = format!(r#"{{"a":[{{"{name}":"[0,0,0]"}}]}}"#);
+            assert!(!is_harmless(Limits::default(), body.as_bytes()), "{body}");
+            assert_eq!(kind_of(body.as_bytes(), 99), Err(Unreadable::ReservedName), "{body}");
+        }
+        let as_a_value = br#"{"a":"$serde_json::private::RawValue"}"#;
+        assert_eq!(kind_of(as_a_value, 99), Ok(Kind::Object));
     }
 }

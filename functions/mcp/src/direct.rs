@@ -6,6 +6,8 @@
 //! judges it: so the short way needs to know the plainest form only, takes nothing that the transport would refuse, and refuses
 //! nothing itself.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
@@ -16,13 +18,13 @@ use http::{HeaderMap, StatusCode};
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ClientRequest, ErrorCode, ErrorData, Implementation,
-    InitializeRequestParams, JsonRpcMessage, PaginatedRequestParams, ProtocolVersion, Request, RequestId,
+    InitializeRequestParams, JsonObject, JsonRpcMessage, PaginatedRequestParams, ProtocolVersion, Request, RequestId,
     RequestMetaObject, RequestOptionalParam, ServerJsonRpcMessage,
 };
 use rmcp::service::{Peer, RequestContext, Service as _, serve_directly};
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use shared::auth::require_bearer::Admitted;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::server::{McpServer, PROTOCOL_VERSIONS, is_modern};
 
@@ -30,6 +32,9 @@ const JSON: &str = "application/json";
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// How an encoded header value begins (MCP 2026-07-28, Streamable HTTP: `=?base64?…?=`).
+const ENCODED: &str = "=?";
 
 /// The `_meta` keys with which a request asks for messages before its result, which only a stream can carry (MCP 2026-07-28,
 /// Base Protocol, `_meta`).
@@ -51,48 +56,66 @@ struct Envelope<'a> {
     jsonrpc: &'a str,
     id: RequestId,
     method: &'a str,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
+    params: Option<Object<Params>>,
+}
+
+/// The parameters of all that takes the short way.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    name: Option<String>,
+    arguments: Option<JsonObject>,
+    cursor: Option<String>,
+    #[serde(rename = "_meta")]
+    meta: Option<RequestMetaObject>,
+}
+
+/// What is read of a JSON object, and of nothing else: serde takes arrays for structs, too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
 }
 
 impl Envelope<'_> {
     /// The request and its `_meta`, if it is one of those that come all the time.
-    fn request(&self) -> Option<(ClientRequest, RequestMetaObject)> {
+    fn request(self) -> Option<(ClientRequest, RequestMetaObject)> {
         if self.jsonrpc != "2.0" {
             return None;
         }
-        let params = self.params.map(RawValue::get);
-        let (request, meta) = match self.method {
-            "tools/call" => {
-                let mut params: CallToolRequestParams = serde_json::from_str(params?).ok()?;
-                let meta = params.meta.take();
+        let params = self.params.map(|Object(params)| params);
+        let (request, meta) = match (self.method, params) {
+            ("tools/call", Some(Params { name: Some(name), arguments, cursor: None, meta })) => {
+                let mut params = CallToolRequestParams::new(name);
+                params.arguments = arguments;
                 (ClientRequest::CallToolRequest(Request::new(params)), meta)
             }
-            "tools/list" => {
-                let params: Option<PaginatedRequestParams> = params.map(serde_json::from_str).transpose().ok()?;
-                let (mut request, mut meta) = (RequestOptionalParam::default(), None);
-                if let Some(mut params) = params {
-                    meta = params.meta.take();
-                    request = RequestOptionalParam::with_param(params);
-                }
-                (ClientRequest::ListToolsRequest(request), meta)
+            ("tools/list", None) => (ClientRequest::ListToolsRequest(RequestOptionalParam::default()), None),
+            ("tools/list", Some(Params { name: None, arguments: None, cursor, meta })) => {
+                let params = PaginatedRequestParams::default().with_cursor(cursor);
+                (ClientRequest::ListToolsRequest(RequestOptionalParam::with_param(params)), meta)
             }
-            "server/discover" => {
-                let OnlyMeta { meta } = serde_json::from_str(params?).ok()?;
+            ("server/discover", Some(Params { name: None, arguments: None, cursor: None, meta })) => {
                 (ClientRequest::DiscoverRequest(Request::default()), meta)
             }
             _ => return None,
         };
         Some((request, meta.unwrap_or_default()))
     }
-}
-
-/// The parameters of `server/discover`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OnlyMeta {
-    #[serde(rename = "_meta")]
-    meta: Option<RequestMetaObject>,
 }
 
 /// A request that takes the short way.
@@ -113,13 +136,12 @@ impl Direct {
 
     /// The answer to a regular request; any other comes back.
     pub(crate) async fn answer(&self, parts: Parts, body: &[u8]) -> Result<Response, Parts> {
-        let (Some(regular), Some(admitted)) = (self.regular(&parts, body), parts.extensions.get::<Admitted>()) else {
-            return Err(parts);
-        };
+        let Some(regular) = self.regular(&parts, body) else { return Err(parts) };
         let Regular { id, request, meta, version, peer } = regular;
         let mut context = RequestContext::new(id.clone(), peer.clone());
         context.meta = meta;
-        context.extensions.insert(admitted.clone());
+        // As the transport does it: tools find the caller in there.
+        context.extensions.insert(parts);
         let (status, message) = match self.server.handle_request(request, context).await {
             Ok(result) => (StatusCode::OK, ServerJsonRpcMessage::response(result, id)),
             Err(error) => (status_of(&error, version), JsonRpcMessage::error(error, Some(id))),
@@ -141,18 +163,22 @@ impl Direct {
         }
         let named = only(headers, &PROTOCOL_VERSION)?;
         let (version, peer) = self.peers.iter().find(|(version, _)| named == version.as_str())?;
-        let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
+        let Object(envelope): Object<Envelope<'_>> = serde_json::from_slice(body).ok()?;
+        let (id, method) = (envelope.id.clone(), envelope.method);
         let (request, meta) = envelope.request()?;
         if ASKS_FOR_MESSAGES.iter().any(|key| meta.contains_key(*key)) {
             return None;
         }
         let consistent = if is_modern(Some(version)) {
             let same_name = match &request {
-                ClientRequest::CallToolRequest(call) => only(headers, &NAME)? == call.params.name,
+                // A name that looks encoded is the transport's to decode.
+                ClientRequest::CallToolRequest(call) => {
+                    only(headers, &NAME)? == call.params.name && !call.params.name.starts_with(ENCODED)
+                }
                 _ => true,
             };
             same_name
-                && only(headers, &METHOD)? == envelope.method
+                && only(headers, &METHOD)? == method
                 && meta.protocol_version().as_ref() == Some(version)
                 && meta.missing_required_keys(version).is_empty()
                 && !self.server.takes_headers()
@@ -160,7 +186,7 @@ impl Direct {
             // A revision in `_meta` selects the rules of 2026-07-28, and `server/discover` is one of them.
             meta.protocol_version().is_none() && !matches!(request, ClientRequest::DiscoverRequest(_))
         };
-        consistent.then_some(Regular { id: envelope.id, request, meta, version, peer })
+        consistent.then_some(Regular { id, request, meta, version, peer })
     }
 
     /// Whether the header fields that every request has are each there once and say the usual.
@@ -172,13 +198,13 @@ impl Direct {
         Some(plain)
     }
 
-    /// Whether the `Host` field names us, with any port or none.
+    /// Whether the `Host` field names us, with any port or none. An IPv6 address is not looked at.
     fn is_known_host(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
         };
-        self.hosts.iter().any(|known| known == name)
+        !name.contains(':') && self.hosts.iter().any(|known| known == name)
     }
 }
 
@@ -189,10 +215,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     values.next().is_none().then_some(value)
 }
 
-/// Whether both kinds of answer are welcome, said without weights.
+/// Whether both kinds of answer are welcome, said without weights or quotes.
 fn accepts_both(accept: &str) -> bool {
     let has = |wanted: &str| accept.split(',').any(|kind| kind.trim() == wanted);
-    has(JSON) && has("text/event-stream")
+    has(JSON) && has("text/event-stream") && !accept.contains('"')
 }
 
 /// The HTTP status of an error: always 200 before 2026-07-28; from then on some have their own (MCP 2026-07-28, Streamable
@@ -229,7 +255,7 @@ mod tests {
     fn direct() -> Direct {
         let config = Config::from_lookup(settings::minimal).unwrap();
         let process = Process::new(config).unwrap().leaked();
-        let hosts = ["mcp.contoso.example", "127.0.0.1"].map(str::to_owned).to_vec();
+        let hosts = ["mcp.contoso.example", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         Direct::new(Arc::new(McpServer::new(process, Vec::new())), hosts)
     }
 
@@ -319,6 +345,8 @@ mod tests {
             ("host", "evil.example"),
             ("host", "mcp.contoso.example.evil.example"),
             ("host", "mcp.contoso.example:"),
+            ("host", "::1:80"),
+            ("accept", "a;b=\", application/json, text/event-stream, \""),
             ("host", "evil.example:80@mcp.contoso.example"),
             ("content-type", "text/plain"),
             ("accept", "application/json"),
@@ -349,6 +377,13 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools\u002fcall","params":{"name":"whoami"}}"#,
             r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#,
+            r#"["2.0",1,"tools/call",{"name":"whoami"}]"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["whoami",null,null,null]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":[null,null,null,null]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":1e999}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":"\ud800"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"name":"whoami"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","cursor":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"} {}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
@@ -375,6 +410,9 @@ mod tests {
         check(&direct, &head(NEW, &twice), &call(&meta(NEW)), false);
         check(&direct, &head(NEW, &CALL), &call(&meta(OLD)), false);
         check(&direct, &head(NEW, &CALL), &call(&json!({})), false);
+        let encoded = "=?base64?d2hvYW1p?=";
+        let call_encoded = rpc("tools/call", &json!({ "name": encoded, "_meta": meta(NEW) }));
+        check(&direct, &head(NEW, &[CALL[0], ("mcp-name", encoded)]), &call_encoded, false);
         let mut incomplete = meta(NEW);
         incomplete.as_object_mut().unwrap().remove("io.modelcontextprotocol/clientCapabilities");
         check(&direct, &head(NEW, &CALL), &call(&incomplete), false);

@@ -92,17 +92,17 @@ impl Endpoint {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        // What may have many values is counted first; the rest only if it is out of the ordinary.
-        let small = body::is_small(self.limits, &body);
+        // What may be costly to read is walked through first; the rest only if it is out of the ordinary.
+        let harmless = body::is_harmless(self.limits, &body);
         let refused = |parts: &Parts| body::refusal(self.limits, &parts.headers, &body);
-        if !small && let Some(refusal) = refused(&parts) {
+        if !harmless && let Some(refusal) = refused(&parts) {
             return refusal;
         }
         let parts = match self.direct.answer(parts, &body).await {
             Ok(response) => return response,
             Err(parts) => parts,
         };
-        if small && let Some(refusal) = refused(&parts) {
+        if harmless && let Some(refusal) = refused(&parts) {
             return refusal;
         }
         let was_json = body::is_json(&parts.headers);

@@ -43,7 +43,8 @@ const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
 pub(crate) const PROTOCOL_VERSIONS: &[ProtocolVersion] =
     &[ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25, ProtocolVersion::V_2026_07_28];
 
-/// A tool from outside of this crate: declared and routed as our own are, with the same guards round it.
+/// A tool from outside of this crate: declared and routed as our own are, with the same guards round it. Messages that it sends
+/// before its result arrive where the call asked for them (a progress token or a log level in `_meta`), and fail elsewhere.
 #[derive(Debug)]
 pub struct ExtraTool {
     /// What it needs and does.
@@ -52,10 +53,9 @@ pub struct ExtraTool {
     pub route: ToolRoute<McpServer>,
 }
 
-/// Who asks, as `require_bearer` left it: rmcp's transport hands on the HTTP request's parts, the short way just this.
+/// Who asks, as `require_bearer` left it in the HTTP request.
 fn admitted(context: &RequestContext<RoleServer>, method: &'static str) -> Result<Admitted, ErrorData> {
-    let in_parts = || context.extensions.get::<Parts>()?.extensions.get::<Admitted>();
-    let admitted = context.extensions.get::<Admitted>().or_else(in_parts);
+    let admitted = context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Admitted>());
     // Closed by default: without the check in front nobody gets in.
     let admitted = admitted.cloned().ok_or_else(|| ErrorData::internal_error("no verified caller", None))?;
     admitted.log.asks(method);

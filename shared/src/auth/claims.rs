@@ -4,7 +4,7 @@
 //! read at all, so they may have any shape.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::jws::{present, typed};
 
@@ -39,7 +39,7 @@ pub(crate) struct AccessTokenClaims {
     pub(crate) uti: Option<String>,
     /// Client capabilities; `cp1`: the client can answer a claims challenge (claims-challenge).
     #[serde(default)]
-    pub(crate) xms_cc: Value,
+    pub(crate) xms_cc: ClientCapabilities,
     /// A key the token is bound to (RFC 7800, RFC 8705, RFC 9449).
     #[serde(default, deserialize_with = "present")]
     pub(crate) cnf: bool,
@@ -48,9 +48,34 @@ pub(crate) struct AccessTokenClaims {
 impl AccessTokenClaims {
     /// Whether the client said that it can answer a claims challenge.
     pub(crate) fn client_answers_challenges(&self) -> bool {
-        let capabilities = self.xms_cc.as_array().map(Vec::as_slice).unwrap_or_default();
-        capabilities.iter().filter_map(Value::as_str).any(|capability| capability.eq_ignore_ascii_case("cp1"))
+        let ClientCapabilities::List(capabilities) = &self.xms_cc else { return false };
+        capabilities
+            .iter()
+            .any(|capability| matches!(capability, Capability::Name(name) if name.eq_ignore_ascii_case("cp1")))
     }
+}
+
+/// `xms_cc`: a list of names; anything else says nothing. Not a `Value`: that would read a string as JSON once more under a name
+/// that `serde_json` reserves, deeper than any bound, and before the token is verified.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ClientCapabilities {
+    List(Vec<Capability>),
+    Other(IgnoredAny),
+}
+
+impl Default for ClientCapabilities {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Capability {
+    Name(String),
+    Other(IgnoredAny),
 }
 
 /// The canonical form of RFC 9562: 8-4-4-4-12 hexadecimal digits, no braces, no `urn:`.
@@ -65,6 +90,25 @@ pub(crate) fn is_guid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capabilities_are_a_list_of_names_whatever_else_is_said() {
+        let says = |xms_cc: &str| {
+            let claims = format!(r#"{{"iss":"","aud":"","exp":1,"nbf":1,"iat":1,"tid":"","ver":"","oid":""{xms_cc}}}"#);
+            serde_json::from_str::<AccessTokenClaims>(&claims).map(|claims| claims.client_answers_challenges())
+        };
+        for yes in [r#","xms_cc":["cp1"]"#, r#","xms_cc":[1,{"a":[]},"CP1"]"#] {
+            assert!(says(yes).unwrap(), "{yes}");
+        }
+        for no in ["", r#","xms_cc":[]"#, r#","xms_cc":"cp1""#, r#","xms_cc":null"#, r#","xms_cc":{"cp1":1e9}"#] {
+            assert!(!says(no).unwrap(), "{no}");
+        }
+        let deeper_than_any_stack = (0..9).fold("[]".to_owned(), |inner, _| {
+            let nested = serde_json::to_string(&format!("{}{inner}{}", "[".repeat(100), "]".repeat(100))).unwrap();
+            format!(r#"{{"$serde_json::private::RawValue":{nested}}}"#)
+        });
+        assert!(!says(&format!(r#","xms_cc":{deeper_than_any_stack}"#)).unwrap());
+    }
 
     #[test]
     fn only_the_canonical_form_is_a_guid() {

@@ -6,7 +6,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,7 +13,7 @@ use super::bearer::BearerToken;
 use super::claims::{AccessTokenClaims, is_guid};
 use super::error::{AuthError, TokenFault};
 use super::jwks::{JwksCache, VerificationKey};
-use super::jws::{self, present};
+use super::jws::{self, UnverifiedJws, present};
 use super::verifier::{self, TokenVerifier};
 use crate::moment::Moment;
 
@@ -58,7 +57,7 @@ impl TokenVerifier {
         match (&parsed, jwks) {
             (Ok(unverified), Some(jwks)) => {
                 let key = jwks.key(&unverified.unverified_kid, || true).await;
-                rows.extend(signature(token, &unverified.unverified_kid, key.as_deref()));
+                rows.extend(signature(unverified, key.as_deref()));
             }
             _ => rows.extend(["token.key", "token.signature"].map(|check| skipped(check, "not looked at"))),
         }
@@ -122,11 +121,11 @@ fn shape(fault: Option<&TokenFault>) -> [Row; 2] {
     }
 }
 
-fn signature(token: &BearerToken<'_>, unverified_kid: &str, key: Result<&VerificationKey, &AuthError>) -> [Row; 2] {
-    let kid = shown(unverified_kid);
+fn signature(unverified: &UnverifiedJws<'_>, key: Result<&VerificationKey, &AuthError>) -> [Row; 2] {
+    let kid = shown(&unverified.unverified_kid);
     match key {
         Ok(key) => {
-            let fault = (!is_signed(token, key)).then_some(&TokenFault::Signature);
+            let fault = (!verifier::is_signed(unverified, key)).then_some(&TokenFault::Signature);
             let fits = said("fits the key", "does not fit the key", fault.is_none());
             [passed("token.key", kid), judged("token.signature", fault, fits)]
         }
@@ -135,16 +134,6 @@ fn signature(token: &BearerToken<'_>, unverified_kid: &str, key: Result<&Verific
         }
         Err(_) => [skipped("token.key", "no keys at hand"), skipped("token.signature", "no key to check with")],
     }
-}
-
-/// The signature alone: all else has a row of its own.
-fn is_signed(token: &BearerToken<'_>, key: &VerificationKey) -> bool {
-    let mut validation = Validation::new(Algorithm::RS256);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    jsonwebtoken::decode::<AnyClaims>(token.expose(), key.decoding_key(), &validation).is_ok()
 }
 
 /// Whether each of [`OPTIONAL_CLAIMS`] is there.

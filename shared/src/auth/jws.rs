@@ -1,7 +1,7 @@
 //! The strict look at a compact token before anything is believed: shape, encoding, header.
 //!
-//! jsonwebtoken checks the signature and the times; it accepts `crit`, any `typ` and more (RFC 8725 lists what that has
-//! cost others), so all of that is decided here, before a key is even looked up.
+//! jsonwebtoken checks the signature; it accepts `crit`, any `typ` and more (RFC 8725 lists what that has cost others), so all of
+//! that is decided here, before a key is even looked up.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +24,11 @@ const SIGNATURE_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
 /// A compact JWS whose shape and header are acceptable. Nothing in it is verified yet.
 #[derive(Debug)]
-pub(crate) struct UnverifiedJws {
+pub(crate) struct UnverifiedJws<'a> {
+    /// What is signed: header and claims as they were sent (RFC 7515 §2, "JWS Signing Input").
+    pub(crate) signing_input: &'a [u8],
+    /// The signature in base64url.
+    pub(crate) unverified_signature: &'a str,
     /// The key identifier the header names.
     pub(crate) unverified_kid: String,
     /// The claims as JSON text: an object with unique member names.
@@ -32,21 +36,26 @@ pub(crate) struct UnverifiedJws {
 }
 
 /// Checks shape, encoding and header of a compact token.
-pub(crate) fn parse(token: &str) -> Result<UnverifiedJws, TokenFault> {
-    if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
-        return Err(TokenFault::Malformed("not three parts"));
-    }
-    let mut parts = token.split('.');
-    let (Some(header), Some(claims), Some(signature)) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(TokenFault::Malformed("not three parts"));
+pub(crate) fn parse(token: &str) -> Result<UnverifiedJws<'_>, TokenFault> {
+    let three_parts = || {
+        let (signing_input, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signing_input.split_once('.')?;
+        (!claims.contains('.')).then_some((signing_input, header, claims, signature))
     };
+    let (signing_input, header, claims, unverified_signature) =
+        three_parts().ok_or(TokenFault::Malformed("not three parts"))?;
     let header = json_object(header)?;
     let kid = acceptable_kid(&header)?;
     let claims = json_object(claims)?;
-    if !SIGNATURE_BYTES.contains(&decode(signature)?.len()) {
+    if !SIGNATURE_BYTES.contains(&decode(unverified_signature)?.len()) {
         return Err(TokenFault::Signature);
     }
-    Ok(UnverifiedJws { unverified_kid: kid, unverified_claims: claims })
+    Ok(UnverifiedJws {
+        signing_input: signing_input.as_bytes(),
+        unverified_signature,
+        unverified_kid: kid,
+        unverified_claims: claims,
+    })
 }
 
 /// Base64url in its one canonical spelling: no padding, no white space, no stray bits (RFC 7515 §2, RFC 4648 §3.5).

@@ -14,12 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::caller::Caller;
 use super::error::AuthError;
-use crate::background;
 use crate::config;
-use crate::telemetry::metrics::Metrics;
-
-/// How often callers who have been quiet are forgotten.
-const FORGET_EVERY: Duration = Duration::from_mins(1);
 
 /// The most callers whose requests to Graph are counted. Where there are more, some may have more under way.
 const MAX_COUNTED_CALLERS: u64 = 10_000;
@@ -56,16 +51,10 @@ impl Limits {
         }
     }
 
-    /// Forgets quiet callers from time to time, in the background.
-    pub(crate) fn keep_small(&'static self, metrics: Arc<Metrics>) {
-        background::keep_going("limits", 2 * FORGET_EVERY, metrics, move |pulse| async move {
-            loop {
-                pulse.beat();
-                tokio::time::sleep(FORGET_EVERY).await;
-                self.callers.retain_recent();
-                self.callers.shrink_to_fit();
-            }
-        });
+    /// Forgets the callers who have been quiet.
+    pub(crate) fn forget_quiet(&self) {
+        self.callers.retain_recent();
+        self.callers.shrink_to_fit();
     }
 
     /// A place for a call, before anybody looks at its token. Never waits.

@@ -29,6 +29,8 @@ pub(super) struct VerifiedTokens(Cache<Digest, Verified>);
 struct Verified {
     caller: Arc<Caller>,
     key: Arc<VerificationKey>,
+    /// The cache's own time stands still where the machine does.
+    at: Moment,
 }
 
 impl VerifiedTokens {
@@ -41,17 +43,22 @@ impl VerifiedTokens {
 
     /// The caller whose token this is, if nothing has changed since it was verified.
     pub(super) fn hit(&self, digest: &Digest, jwks: &'static JwksCache, now: Moment) -> Option<Arc<Caller>> {
-        let Verified { caller, key } = self.0.get(digest)?;
-        (caller.is_current(now) && jwks.still_holds(&key, now)).then_some(caller)
+        let Verified { caller, key, at } = self.0.get(digest)?;
+        (caller.is_current(now) && now.since(at) < KEPT_FOR && jwks.still_holds(&key, now)).then_some(caller)
     }
 
-    pub(super) fn keep(&self, caller: &Arc<Caller>, key: Arc<VerificationKey>) {
-        self.0.insert(*caller.token_digest(), Verified { caller: Arc::clone(caller), key });
+    pub(super) fn keep(&self, caller: &Arc<Caller>, key: Arc<VerificationKey>, now: Moment) {
+        self.0.insert(*caller.token_digest(), Verified { caller: Arc::clone(caller), key, at: now });
+    }
+
+    /// Forgets what is over: the cache by itself does so only while it is used.
+    pub(super) fn tidy(&self) {
+        self.0.run_pending_tasks();
     }
 
     #[cfg(test)]
     fn len(&self) -> u64 {
-        self.0.run_pending_tasks();
+        self.tidy();
         self.0.entry_count()
     }
 }
@@ -97,7 +104,7 @@ mod tests {
     /// A token that is kept, the keys, and now.
     fn kept() -> (VerifiedTokens, &'static JwksCache, Moment) {
         let ((jwks, key), tokens, now) = (keys(), VerifiedTokens::new(10), Moment::now());
-        tokens.keep(&caller(now), key);
+        tokens.keep(&caller(now), key, now);
         (tokens, jwks, now)
     }
 
@@ -112,14 +119,26 @@ mod tests {
     #[test]
     fn times_are_judged_at_every_hit() {
         let (tokens, jwks, now) = kept();
-        let hit = |now| tokens.hit(&digest::of("token"), jwks, now).is_some();
-        assert!(hit(now.plus(Duration::from_secs(3_600 + 59))), "the leeway of a full check");
-        assert!(!hit(now.plus(Duration::from_secs(3_600 + 62))));
+        let hit = |later| {
+            let later = now.plus(Duration::from_secs(later));
+            tokens.keep(&caller(now), jwks.held("k", now).unwrap(), later);
+            tokens.hit(&digest::of("token"), jwks, later).is_some()
+        };
+        assert!(hit(3_600 + 59), "the leeway of a full check");
+        assert!(!hit(3_600 + 62));
         // The wall clock was set back to before `nbf`.
         let mut early = Caller::imagined("someone", "early");
         early.not_before = now.unix_seconds() + 120;
-        tokens.keep(&Arc::new(early), jwks.held("k", now).unwrap());
+        tokens.keep(&Arc::new(early), jwks.held("k", now).unwrap(), now);
         assert!(tokens.hit(&digest::of("early"), jwks, now).is_none());
+    }
+
+    #[test]
+    fn a_token_is_taken_at_its_word_for_a_minute_even_if_the_machine_stood_still() {
+        let (tokens, jwks, now) = kept();
+        let hit = |later| tokens.hit(&digest::of("token"), jwks, now.plus(Duration::from_secs(later))).is_some();
+        assert!(hit(59));
+        assert!(!hit(60));
     }
 
     #[test]
@@ -130,7 +149,7 @@ mod tests {
         assert!(hit(now), "published once more, and another one beside it");
         let tomorrow = caller(now.plus(Duration::from_hours(25)));
         let expired_key = VerifiedTokens::new(10);
-        expired_key.keep(&tomorrow, jwks.held("k", now).unwrap());
+        expired_key.keep(&tomorrow, jwks.held("k", now).unwrap(), now.plus(Duration::from_hours(25)));
         assert!(expired_key.hit(&digest::of("token"), jwks, now.plus(Duration::from_hours(25))).is_none());
         jwks.take_in(vec![key("k", 0xA9)]);
         assert!(!hit(now), "another key under the same name");
@@ -143,7 +162,7 @@ mod tests {
             let key = Arc::new(key("k", KEY));
             for number in 0..1_000 {
                 let token = format!("{number:0token_bytes$}");
-                tokens.keep(&Arc::new(Caller::imagined("someone", &token)), Arc::clone(&key));
+                tokens.keep(&Arc::new(Caller::imagined("someone", &token)), Arc::clone(&key), Moment::now());
             }
             assert!((most / 2..=most).contains(&tokens.len()), "{} of {token_bytes} bytes", tokens.len());
         }
@@ -153,7 +172,7 @@ mod tests {
     fn no_room_keeps_none() {
         let (jwks, key) = keys();
         let (tokens, now) = (VerifiedTokens::new(0), Moment::now());
-        tokens.keep(&caller(now), key);
+        tokens.keep(&caller(now), key, now);
         assert!(tokens.hit(&digest::of("token"), jwks, now).is_none());
         assert_eq!(tokens.len(), 0);
     }

@@ -1,15 +1,16 @@
 //! The handler beside a bare axum handler and a plain rmcp server: the same call, the same token, one after the other, each on
 //! a core of its own with the load on the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID, User};
 
-use bench::connection::{Connection, body};
-use bench::server::{self, Server};
+use bench::connection::{Connection, body, request};
+use bench::figures::{microseconds, milliseconds, number};
+use bench::machine;
+use bench::server::{self, OPEN, Server};
 use bench::wrk::{self, Call, Load};
-use tokio::process::Command;
 
 const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
 
@@ -22,35 +23,24 @@ const SECONDS: u64 = 3;
 /// known ones, because so much text that changes costs even the kernel more than one request that is always the same.
 const MANY: u32 = 4_000;
 
-/// Settings without which the load itself would be limited.
-pub(crate) const OPEN: [(&str, &str); 2] =
-    [("MAX_CALLER_REQUESTS_PER_MINUTE", "1000000"), ("MAX_REQUESTS_PER_SECOND", "1000000")];
-
 /// One server's figures.
 struct Row {
     name: &'static str,
     loads: Vec<Load>,
-    /// CPU per request at [`COMPARED`] connections.
-    cpu: Duration,
+    /// CPU per request, for each of [`CONNECTIONS`].
+    cpu: Vec<Duration>,
     idle: f64,
     loaded: f64,
 }
 
 pub(crate) async fn measure() {
-    assert!(wrk::is_installed(), "wrk is needed: apt-get install wrk");
-    let handler = server::build();
-    let [other] = server::build_all("bench", &["other"]).try_into().expect("one");
-    let emulator = Emulator::start().await;
-    stay_out_of_the_way();
+    let (servers, emulator) = (Servers::build(), prepare().await);
+    let whoami = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
+    let profile = Call { body: body("get_my_profile"), tokens: whoami.tokens.clone() };
+    let many = many(&emulator);
 
-    let alice = emulator.token(User::Alice).build();
-    let whoami = Call { body: body("whoami"), tokens: vec![alice.clone()] };
-    let profile = Call { body: body("get_my_profile"), tokens: vec![alice] };
-    let many = (0..MANY).map(|number| emulator.token(User::Alice).claim("uti", format!("bench-{number}")).build());
-    let many = Call { body: body("whoami"), tokens: many.collect() };
-
-    let reply = reply(&handler, &emulator, &whoami).await;
-    let profile_reply = self::reply(&handler, &emulator, &profile).await;
+    let reply = servers.reply(&emulator, &whoami).await;
+    let profile_reply = servers.reply(&emulator, &profile).await;
     let graph = format!("{}/v1.0/me?{}", emulator.base_url(), graph_query());
     let graph_token = graph_token(&emulator, &profile.tokens[0]).await;
 
@@ -58,54 +48,62 @@ pub(crate) async fn measure() {
         "\ntools/call whoami, tokens of {} bytes; each server on one core, wrk on the other",
         whoami.tokens[0].len()
     );
-    let start = |command: Command, settings: &[(&str, &str)]| {
-        Server::spawn(command, &emulator, &[&OPEN[..], settings].concat())
-    };
-    let (ours, bare, plain) =
-        (|| server::pinned(&handler), || pinned_other(&other, "bare"), || pinned_other(&other, "plain"));
-    let rows = [
-        row("bare axum handler", start(bare(), &[("REPLY", &reply)]), &whoami).await,
-        row("handler, token seen before", start(ours(), &[]), &whoami).await,
-        row("handler, one of 4,000 seen before", start(ours(), &[]), &many).await,
-        row("handler, one of 4,000, each new", start(ours(), &[("MAX_VERIFIED_TOKENS", "1")]), &many).await,
-        row("plain rmcp and jsonwebtoken", start(plain(), &[]), &whoami).await,
-    ];
-    show(&rows);
+    show(&[
+        row("bare axum handler", servers.bare(&emulator, &[("REPLY", &reply)]), &whoami).await,
+        row("handler, token seen before", servers.ours(&emulator, &[]), &whoami).await,
+        row("handler, one of 4,000 seen before", servers.ours(&emulator, &[]), &many).await,
+        row("handler, one of 4,000, each new", servers.ours(&emulator, &[FORGETFUL]), &many).await,
+        row("plain rmcp and jsonwebtoken", servers.plain(&emulator), &whoami).await,
+    ]);
 
     println!("\ntools/call get_my_profile, downstream token in the cache");
     let with_graph = [("REPLY", &*profile_reply), ("GRAPH", &*graph), ("GRAPH_TOKEN", &*graph_token)];
     let rows = [
-        row("bare axum handler that asks Graph", start(bare(), &with_graph), &profile).await,
-        row("handler", start(ours(), &[]), &profile).await,
+        row("bare axum handler that asks Graph", servers.bare(&emulator, &with_graph), &profile).await,
+        row("handler", servers.ours(&emulator, &[]), &profile).await,
     ];
     show(&rows);
+    let above = |at: usize| {
+        format!("{:.1} at {}", microseconds(rows[1].cpu[at]) - microseconds(rows[0].cpu[at]), CONNECTIONS[at])
+    };
+    println!(
+        "us CPU of the handler above the bare one: {}",
+        (0..CONNECTIONS.len()).map(above).collect::<Vec<_>>().join(", ")
+    );
 }
+
+/// Each token is verified each time.
+const FORGETFUL: (&str, &str) = ("MAX_VERIFIED_TOKENS", "1");
 
 /// CPU per call of several builds of the handler, beside the bare one.
 pub(crate) async fn compare(executables: &[&str]) {
-    let [other] = server::build_all("bench", &["other"]).try_into().expect("one");
-    let emulator = Emulator::start().await;
-    stay_out_of_the_way();
+    let (mut servers, emulator) = (Servers::build(), prepare().await);
     let call = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
-    let reply = reply(Path::new(executables[0]), &emulator, &call).await;
-    let mut floor = f64::NAN;
-    for executable in [other.as_path()].into_iter().chain(executables.iter().map(Path::new)) {
-        let settings = [&OPEN[..], &[("REPLY", &reply)]].concat();
-        let command = if executable == other { pinned_other(&other, "bare") } else { server::pinned(executable) };
-        let server = Server::spawn(command, &emulator, &settings);
-        server.until(&bench::connection::request(&call.tokens[0], &call.body), 200).await;
-        wrk::load(server.address, &call, COMPARED, 1).await;
-        let before = server.cpu();
-        let load = wrk::load(server.address, &call, COMPARED, SECONDS).await;
-        let cpu = server.cpu_since(before).div_f64(number(load.requests)).as_secs_f64() * 1e6;
-        floor = if floor.is_nan() { cpu } else { floor };
-        println!(
-            "{cpu:>6.1} us CPU a call ({:.1}x), {:>7.0} calls/s  {}",
-            cpu / floor,
-            load.per_second(),
-            executable.display()
-        );
+    let reply = servers.reply(&emulator, &call).await;
+    let floor = burdened(&servers.bare(&emulator, &[("REPLY", &reply)]), &call).await;
+    let say = |(cpu, load): (Duration, Load), name: &str| {
+        let ratio = microseconds(cpu) / microseconds(floor.0);
+        println!("{:>6.1} us CPU a call ({ratio:.1}x), {:>7.0} calls/s  {name}", microseconds(cpu), load.per_second());
+    };
+    say(floor, "bare axum handler");
+    for executable in executables {
+        servers.handler = (*executable).into();
+        say(burdened(&servers.ours(&emulator, &[]), &call).await, executable);
     }
+}
+
+/// CPU per request, and the load, at [`COMPARED`] connections.
+async fn burdened(server: &Server, call: &Call) -> (Duration, Load) {
+    expect_answer(server, call).await;
+    wrk::load(server.address, call, COMPARED, 1).await;
+    load(server, call, COMPARED).await
+}
+
+/// CPU per request, and the load.
+pub(crate) async fn load(server: &Server, call: &Call, connections: u32) -> (Duration, Load) {
+    let before = server.cpu();
+    let load = wrk::load(server.address, call, connections, SECONDS).await;
+    (server.cpu_since(before).div_f64(number(load.requests)), load)
 }
 
 /// The handler beside servers on other people's frameworks, with the same token; see `tests/bench/peers`.
@@ -113,94 +111,131 @@ pub(crate) async fn peers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let (python, node) = (folder.join(".cache/venv/bin/python"), folder.join(".cache/node"));
     assert!(python.exists() && node.exists(), "run tests/bench/peers/install first");
-    let handler = server::build();
-    let [other] = server::build_all("bench", &["other"]).try_into().expect("one");
-    let emulator = Emulator::start().await;
-    stay_out_of_the_way();
+    let (servers, emulator) = (Servers::build(), prepare().await);
     let call = Call { body: body("whoami"), tokens: vec![emulator.token(User::Alice).build()] };
     let script = |program: &Path, script: &str| {
-        let mut command = server::pinned(program);
+        let mut command = machine::serving(program);
         command.arg(folder.join(script));
         let keys = format!("{}/{TENANT_ID}/discovery/v2.0/keys", emulator.base_url());
         let issuer = emulator.issuer();
         Server::spawn(command, &emulator, &[("JWKS_URI", &keys), ("ISSUER", &issuer), ("AUDIENCE", API_CLIENT_ID)])
     };
-    println!("\ntools/call whoami, the same token; each server on one core, wrk on the other");
-    let rows = [
-        row("handler", Server::spawn(server::pinned(&handler), &emulator, &OPEN), &call).await,
-        row("plain rmcp and jsonwebtoken", Server::spawn(pinned_other(&other, "plain"), &emulator, &[]), &call).await,
-        row("TypeScript SDK 1.32.2", script(&node, "typescript/server.mjs"), &call).await,
-        row("FastMCP 4.1.6", script(&python, "fastmcp/server.py"), &call).await,
-    ];
-    show(&rows);
+    println!("\ntools/call whoami; each server on one core, wrk on the other");
+    show(&[
+        row("handler, token seen before", servers.ours(&emulator, &[]), &call).await,
+        row("handler, one of 4,000, each new", servers.ours(&emulator, &[FORGETFUL]), &many(&emulator)).await,
+        row("plain rmcp and jsonwebtoken", servers.plain(&emulator), &call).await,
+        row("TypeScript SDK", script(&node, "typescript/server.mjs"), &call).await,
+        row("FastMCP", script(&python, "fastmcp/server.py"), &call).await,
+    ]);
+}
+
+/// An emulator out of the way of the servers.
+async fn prepare() -> Emulator {
+    machine::needs_wrk();
+    let emulator = Emulator::start().await;
+    machine::leave_the_serving_core();
+    emulator
+}
+
+/// Calls of one person, with as many tokens.
+fn many(emulator: &Emulator) -> Call {
+    let token = |number| emulator.token(User::Alice).claim("uti", format!("bench-{number}")).build();
+    Call { body: body("whoami"), tokens: (0..MANY).map(token).collect() }
+}
+
+/// The executables of what is compared.
+struct Servers {
+    handler: PathBuf,
+    bare: PathBuf,
+    plain: PathBuf,
+}
+
+impl Servers {
+    fn build() -> Self {
+        let [bare, plain] = server::build_all("bench", &["bare", "plain"]).try_into().expect("two");
+        Self { handler: server::build(), bare, plain }
+    }
+
+    fn ours(&self, emulator: &Emulator, settings: &[(&str, &str)]) -> Server {
+        let settings = [&OPEN, settings].concat();
+        Server::pinned_handler(&self.handler, emulator, &settings)
+    }
+
+    fn bare(&self, emulator: &Emulator, settings: &[(&str, &str)]) -> Server {
+        Server::spawn(machine::serving(&self.bare), emulator, settings)
+    }
+
+    fn plain(&self, emulator: &Emulator) -> Server {
+        Server::spawn(machine::serving(&self.plain), emulator, &[])
+    }
+
+    /// What the handler answers.
+    async fn reply(&self, emulator: &Emulator, call: &Call) -> String {
+        expect_answer(&self.ours(emulator, &[]), call).await
+    }
 }
 
 async fn row(name: &'static str, server: Server, call: &Call) -> Row {
-    let first = bench::connection::request(call.tokens.first().map_or("", String::as_str), &call.body);
-    server.until(&first, 200).await;
+    expect_answer(&server, call).await;
     let idle = server.memory("VmRSS");
     wrk::load(server.address, call, COMPARED, 1).await;
-    let (mut loads, mut cpu) = (Vec::new(), Duration::ZERO);
+    let (mut loads, mut cpu) = (Vec::new(), Vec::new());
     for connections in CONNECTIONS {
-        let before = server.cpu();
-        let load = wrk::load(server.address, call, connections, SECONDS).await;
-        if connections == COMPARED {
-            cpu = server.cpu_since(before).div_f64(number(load.requests));
-        }
+        let (each, load) = load(&server, call, connections).await;
+        cpu.push(each);
         loads.push(load);
     }
+    expect_answer(&server, call).await;
     Row { name, loads, cpu, idle, loaded: server.memory("VmRSS") }
+}
+
+/// Waits for the server, and makes sure that it answers what was asked: about Alice.
+async fn expect_answer(server: &Server, call: &Call) -> String {
+    let request = request(&call.tokens[0], &call.body);
+    server.until(&request, 200).await;
+    let mut connection = Connection::open(server.address).await.expect("it accepts");
+    let answer = connection.exchange(&request).await.expect("it answers").body;
+    let json: serde_json::Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    let result = &json["result"];
+    let content = &result["structuredContent"];
+    let about = content["objectId"].as_str().or(content["id"].as_str());
+    assert!(about == Some(User::Alice.oid()) && result["isError"] != true, "{answer}");
+    answer
 }
 
 fn show(rows: &[Row]) {
     let bare = &rows[0];
-    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-    let ratio = |ours: f64, theirs: f64| ours / theirs;
-    println!("{:<36} {:>11} {:>14} {:>14} {:>16}", "", "CPU us/call", "MiB idle", "MiB loaded", "calls/s at 64");
+    let cells = |cell: &dyn Fn(usize) -> String| {
+        (0..CONNECTIONS.len()).map(|at| format!("{:>24}", cell(at))).collect::<String>()
+    };
+    let ratio = |ours: Duration, theirs: Duration| ours.as_secs_f64() / theirs.as_secs_f64();
+    println!("{:<36} {}", "connections", cells(&|at| CONNECTIONS[at].to_string()));
+    println!("CPU us a call, and as a multiple of the first row's");
     for row in rows {
-        let (rate, bare_rate) = (row.loads[2].per_second(), bare.loads[2].per_second());
-        println!(
-            "{:<36} {:>5.1} ({:>3.1}x) {:>14.1} {:>14.1} {:>9.0} ({:.2}x)",
-            row.name,
-            micros(row.cpu),
-            ratio(micros(row.cpu), micros(bare.cpu)),
-            row.idle,
-            row.loaded,
-            rate,
-            ratio(rate, bare_rate),
-        );
+        let cell = |at: usize| format!("{:.1} ({:.1}x)", microseconds(row.cpu[at]), ratio(row.cpu[at], bare.cpu[at]));
+        println!("  {:<34} {}", row.name, cells(&cell));
     }
-    println!("{:<36} {}", "p50 / p99 in ms, and p99 as a", CONNECTIONS.map(|count| format!("{count:>24}")).concat());
-    println!("{:<36} {:>24}", "multiple of the first row's, at", "connections");
+    println!("calls a second");
     for row in rows {
-        let cells = row.loads.iter().zip(&bare.loads).map(|(load, bare)| {
-            let (p50, p99) = (micros(load.p50) / 1e3, micros(load.p99) / 1e3);
-            let cell = format!("{p50:.2} / {p99:.2} ({:.1}x)", ratio(micros(load.p99), micros(bare.p99)));
-            format!("{cell:>24}")
-        });
-        println!("{:<36} {}", row.name, cells.collect::<String>());
+        let cell = |at: usize| {
+            let (ours, theirs) = (row.loads[at].per_second(), bare.loads[at].per_second());
+            format!("{ours:.0} ({:.2}x)", ours / theirs)
+        };
+        println!("  {:<34} {}", row.name, cells(&cell));
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-/// One of the servers beside which the handler is measured.
-fn pinned_other(executable: &Path, which: &str) -> Command {
-    let mut command = server::pinned(executable);
-    command.arg(which);
-    command
-}
-
-/// What the handler answers.
-async fn reply(handler: &Path, emulator: &Emulator, call: &Call) -> String {
-    let server = Server::handler(handler, emulator, &[]);
-    let request = bench::connection::request(&call.tokens[0], &call.body);
-    server.until(&request, 200).await;
-    let mut connection = Connection::open(server.address).await.expect("it accepts");
-    connection.exchange(&request).await.expect("it answers").body
+    println!("p50 / p99 in ms, and p99 as a multiple");
+    for row in rows {
+        let cell = |at: usize| {
+            let Load { p50, p99, .. } = row.loads[at];
+            format!("{:.2} / {:.2} ({:.1}x)", milliseconds(p50), milliseconds(p99), ratio(p99, bare.loads[at].p99))
+        };
+        println!("  {:<34} {}", row.name, cells(&cell));
+    }
+    println!("MiB resident after the first call, and after 256 connections");
+    for row in rows {
+        println!("  {:<34} {:>24}", row.name, format!("{:.1}, {:.1}", row.idle, row.loaded));
+    }
 }
 
 /// What the handler asks of `/me`.
@@ -226,15 +261,4 @@ async fn graph_token(emulator: &Emulator, assertion: &str) -> String {
     let answer = connection.exchange(request.as_bytes()).await.expect("the emulator answers");
     let answer: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
     answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
-}
-
-/// Moves this process, and with it the emulator, to the core of the load.
-fn stay_out_of_the_way() {
-    if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
-        let pid = std::process::id().to_string();
-        let mut command = std::process::Command::new("taskset");
-        let moved = command.args(["--all-tasks", "--cpu-list", "--pid", server::LOADING_CORE, &pid]);
-        let status = moved.stdout(std::process::Stdio::null()).status();
-        assert!(status.is_ok_and(|status| status.success()), "taskset (util-linux) is needed");
-    }
 }

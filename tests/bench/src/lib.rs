@@ -11,6 +11,8 @@
 )]
 
 pub mod connection;
+pub mod figures;
+pub mod machine;
 pub mod server;
 pub mod servers;
 pub mod wrk;

@@ -16,14 +16,21 @@ mod parts;
 mod start;
 mod users;
 
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+
+use mimalloc::MiMalloc;
+
+/// The handler's own: parts of it are measured in this process.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const USAGE: &str = "\
 Usage: bench                   start, beside, allocations, parts and growth, in under five minutes once it is built
        bench start             from spawn to the first answers; size and memory at rest
        bench beside            requests, latency, CPU and memory beside a bare axum handler and a plain rmcp server
        bench allocations       allocations a call of these three
-       bench growth [<users>]  how cost grows, with a picture, with up to so many cached users (1000)
+       bench growth [<users>]  how cost grows, with up to so many cached users (1000); draws the README's picture
        bench parts             what the parts of a call cost, by criterion
        bench peers             beside servers on other people's frameworks; tests/bench/peers/install first
        bench compare <path>…   CPU a call of several builds of the handler
@@ -42,8 +49,10 @@ async fn main() -> ExitCode {
         ["start"] => start::measure().await,
         ["beside"] => beside::measure().await,
         ["allocations"] => allocations(),
-        ["growth"] => return passed(growth::measure(SOME_USERS).await),
-        ["growth", count] if is_count(count) => return passed(growth::measure(count.parse().unwrap_or(1)).await),
+        ["growth"] => return growth(SOME_USERS, &growth::in_the_readme()).await,
+        ["growth", users] if is_count(users) => {
+            return growth(users.parse().unwrap_or(1), &growth::in_the_readme()).await;
+        }
         ["parts"] => parts(),
         ["peers"] => beside::peers().await,
         ["compare", paths @ ..] if !paths.is_empty() => beside::compare(paths).await,
@@ -64,7 +73,12 @@ async fn everything() -> ExitCode {
     beside::measure().await;
     allocations();
     parts();
-    passed(growth::measure(SOME_USERS).await)
+    // Not the README's picture: that one has many more users.
+    growth(SOME_USERS, &std::env::temp_dir().join("growth.svg")).await
+}
+
+async fn growth(users: u32, picture: &Path) -> ExitCode {
+    if growth::measure(users, picture).await { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// In a process of its own: it counts in its allocator.
@@ -83,8 +97,4 @@ fn parts() {
 
 fn is_count(text: &str) -> bool {
     text.parse::<u32>().is_ok_and(|count| count > 0)
-}
-
-fn passed(passed: bool) -> ExitCode {
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -22,7 +22,7 @@ pub(crate) fn measure() {
         criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
     let runtime: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let emulator = runtime.block_on(Emulator::start());
-    let (process, app) = runtime.block_on(ours::start(&emulator, Some("off")));
+    let (process, app) = runtime.block_on(ours::start_silently(&emulator));
     let headers = |token: &str| {
         let field = HeaderValue::try_from(format!("Bearer {token}")).expect("a header value");
         HeaderMap::from_iter([(AUTHORIZATION, field)])

@@ -10,12 +10,7 @@ use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID};
 use tokio::process::{Child, Command};
 
 use crate::connection::Connection;
-
-/// The core on which a pinned server runs; who loads it runs on [`LOADING_CORE`].
-const SERVING_CORE: &str = "0";
-
-/// The core of the load, where servers are pinned.
-pub const LOADING_CORE: &str = "1";
+use crate::machine;
 
 /// A running server; killed when dropped.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ impl Server {
 
     /// The handler on a core of its own.
     pub fn pinned_handler(executable: &Path, emulator: &Emulator, settings: &[(&str, &str)]) -> Self {
-        Self::spawn(pinned(executable), emulator, settings)
+        Self::spawn(machine::serving(executable), emulator, settings)
     }
 
     /// Any server that takes its settings from the handler's variables; does not wait.
@@ -43,18 +38,7 @@ impl Server {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port on 127.0.0.1");
         command.env_clear().stdout(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-        for (name, value) in [
-            ("TENANT_ID", TENANT_ID),
-            ("CLIENT_ID", API_CLIENT_ID),
-            ("CLIENT_SECRET", CLIENT_SECRET),
-            ("RESOURCE_SERVER_URL", "https://mcp.contoso.example"),
-            ("AZURE_AUTHORITY_HOST", &emulator.base_url()),
-            ("GRAPH_BASE_URL", &emulator.base_url()),
-            ("PORT", &address.port().to_string()),
-        ] {
-            command.env(name, value);
-        }
-        command.envs(settings.iter().copied());
+        command.envs(self::settings(emulator)).env("PORT", address.port().to_string()).envs(settings.iter().copied());
         let spawned = Instant::now();
         Self { child: command.spawn().expect("the server starts"), address, spawned }
     }
@@ -75,10 +59,9 @@ impl Server {
 
     /// A figure of `/proc/<pid>/status` in MiB: `VmRSS` now, `VmHWM` at its peak.
     pub fn memory(&self, name: &str) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let kib =
-            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.parse::<f64>().ok()).map_or(f64::NAN, |kib| kib / 1024.0)
+        let line = machine::status(&self.id().to_string(), name);
+        let kib = line.strip_suffix(" kB").and_then(|kib| kib.parse::<f64>().ok());
+        kib.unwrap_or_else(|| panic!("{name} is {line}")) / 1024.0
     }
 
     /// The time that all its threads ran so far, in user space and in the kernel (`/proc/<pid>/task/*/schedstat`, ns).
@@ -101,15 +84,21 @@ impl Server {
     }
 }
 
-/// A command on the core that serves; unpinned where there is only one.
-pub fn pinned(executable: &Path) -> Command {
-    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return Command::new(executable);
-    }
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", SERVING_CORE]).arg(executable);
-    command
+/// The handler's settings for the emulator's Entra and Graph.
+pub fn settings(emulator: &Emulator) -> [(&'static str, String); 6] {
+    [
+        ("TENANT_ID", TENANT_ID.to_owned()),
+        ("CLIENT_ID", API_CLIENT_ID.to_owned()),
+        ("CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        ("RESOURCE_SERVER_URL", "https://mcp.contoso.example".to_owned()),
+        ("AZURE_AUTHORITY_HOST", emulator.base_url()),
+        ("GRAPH_BASE_URL", emulator.base_url()),
+    ]
 }
+
+/// Settings without which the load itself would be limited.
+pub const OPEN: [(&str, &str); 2] =
+    [("MAX_CALLER_REQUESTS_PER_MINUTE", "1000000"), ("MAX_REQUESTS_PER_SECOND", "1000000")];
 
 /// Builds the release handler; where it is.
 pub fn build() -> PathBuf {

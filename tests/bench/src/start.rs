@@ -5,6 +5,7 @@ use std::time::Duration;
 use emulator::{Emulator, User};
 
 use bench::connection::call;
+use bench::figures::{mebibytes, milliseconds};
 use bench::server::{self, Server};
 
 const RUNS: usize = 31;
@@ -16,14 +17,13 @@ pub(crate) async fn measure() {
     let probe = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
     let (mut first, mut authenticated, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let handler = Server::handler(&executable, &emulator, &[]);
-        first.push(handler.until(probe, 204).await);
+        first.push(Server::handler(&executable, &emulator, &[]).until(probe, 204).await);
         let handler = Server::handler(&executable, &emulator, &[]);
         authenticated.push(handler.until(&whoami, 200).await);
         memory.push(handler.memory("VmRSS"));
     }
     memory.sort_by(f64::total_cmp);
-    let size = std::fs::metadata(&executable).map_or(0, |metadata| metadata.len());
+    let size = std::fs::metadata(&executable).expect("it was started").len();
     println!("{RUNS} starts of the release handler on this machine");
     println!("  spawn to the first answer on /           {}", spread(first));
     println!("  spawn to the first authenticated whoami  {}", spread(authenticated));
@@ -33,11 +33,6 @@ pub(crate) async fn measure() {
 
 fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
-    let milliseconds = |at: usize| times[at].as_secs_f64() * 1000.0;
-    format!("{:.1} ms median, {:.1} to {:.1}", milliseconds(RUNS / 2), milliseconds(0), milliseconds(RUNS - 1))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / 1024.0 / 1024.0
+    let at = |index: usize| milliseconds(times[index]);
+    format!("{:.1} ms median, {:.1} to {:.1}", at(RUNS / 2), at(0), at(RUNS - 1))
 }

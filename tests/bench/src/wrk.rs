@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-
-use crate::server::LOADING_CORE;
+use crate::figures::number;
+use crate::machine;
 
 /// What wrk saw.
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +24,8 @@ pub struct Load {
 
 impl Load {
     /// Answers a second.
-    #[expect(clippy::cast_precision_loss, reason = "a figure to show")]
     pub fn per_second(&self) -> f64 {
-        self.requests as f64 / self.duration.as_secs_f64()
+        number(self.requests) / self.duration.as_secs_f64()
     }
 }
 
@@ -39,20 +38,12 @@ pub struct Call {
     pub tokens: Vec<String>,
 }
 
-/// Whether wrk is there.
-pub fn is_installed() -> bool {
-    std::process::Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-/// Loads `/mcp` from so many connections for that long. Every answer must be a 200.
+/// Loads `/mcp` from so many connections for that long, each sending its next request when the answer is there. No answer may
+/// be missing or an error by its status; what stands in them, wrk does not look at.
 pub async fn load(address: SocketAddr, call: &Call, connections: u32, seconds: u64) -> Load {
     let script = tempfile::NamedTempFile::with_suffix(".lua").expect("a temporary file");
     std::fs::write(script.path(), lua(call)).expect("the script is written");
-    let pinned = std::thread::available_parallelism().map_or(1, usize::from) > 1;
-    let mut command = Command::new(if pinned { "taskset" } else { "wrk" });
-    if pinned {
-        command.args(["--cpu-list", LOADING_CORE, "wrk"]);
-    }
+    let mut command = machine::loading(Path::new("wrk"));
     command.args(["--threads", "1", "--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
     command.arg("--timeout").arg("10s").arg("--script").arg(script.path()).arg(format!("http://{address}/mcp"));
     let output = command.stderr(Stdio::inherit()).output().await.expect("wrk runs");

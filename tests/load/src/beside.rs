@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bench::connection::{Connection, call};
+use bench::figures::milliseconds;
 use bench::server::Server;
 use emulator::{Emulator, Endpoint, Fault, User};
 use futures::future::join_all;
@@ -14,9 +15,10 @@ use support::keys::Signing;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::Size;
-use crate::answers::{Answers, milliseconds};
+use crate::answers::Answers;
 use crate::memory::too_many_fetches;
 
 /// Well-behaved traffic: so many connections, each calling at this pace.
@@ -26,6 +28,9 @@ const GOOD_PACE: Duration = Duration::from_millis(10);
 /// A flood's pace on each of its connections: together 2,000 a second.
 const FLOOD_CONNECTIONS: u32 = 20;
 const FLOOD_PACE: Duration = Duration::from_millis(10);
+
+/// Fewer answers than this say nothing.
+const LEAST_ANSWERS: usize = 100;
 
 /// How soon a refusal should be there.
 const SOON: Duration = Duration::from_millis(50);
@@ -53,7 +58,9 @@ struct Report {
 }
 
 impl Report {
-    fn add(&mut self, name: &str, calm: &Answers, good: &Answers, others: &Answers) {
+    /// A row: how well-behaved callers fared in calm and beside trouble, and what the others got, which must be one of these
+    /// statuses and nothing else.
+    fn add(&mut self, name: &str, [calm, good]: [&Answers; 2], others: &Answers, statuses: &[u16]) {
         let p99 = |answers: &Answers| answers.percentile(200, 99).unwrap_or_default();
         let p50 = good.percentile(200, 50).unwrap_or_default();
         let ratio = p99(good).as_secs_f64() / p99(calm).as_secs_f64();
@@ -68,8 +75,23 @@ impl Report {
                 println!("  note: refusals with {status} take longer than {SOON:?}");
             }
         }
-        for status in good.statuses().into_iter().filter(|status| *status != 200) {
-            self.broken.push(format!("{name}: well-behaved callers got {status} {} times", good.count(status)));
+        self.expect_only(name, "well-behaved callers in calm", calm, &[200]);
+        self.expect_only(name, "well-behaved callers", good, &[200]);
+        if !statuses.is_empty() {
+            self.expect_only(name, "the others", others, statuses);
+        }
+    }
+
+    /// Answers with other statuses, none at all, or lost ones are broken.
+    fn expect_only(&mut self, name: &str, who: &str, answers: &Answers, statuses: &[u16]) {
+        if answers.total() < LEAST_ANSWERS {
+            self.broken.push(format!("{name}: {who} got {} answers, too few to say anything", answers.total()));
+        }
+        if answers.lost() > 0 {
+            self.broken.push(format!("{name}: {who} lost {} connections", answers.lost()));
+        }
+        for status in answers.statuses().into_iter().filter(|status| !statuses.contains(status)) {
+            self.broken.push(format!("{name}: {who} got {status} {} times", answers.count(status)));
         }
     }
 }
@@ -91,10 +113,10 @@ async fn good(address: SocketAddr, emulator: &Emulator, seconds: Duration) -> An
         let mut pace = tokio::time::interval(GOOD_PACE);
         let end = Instant::now() + seconds;
         while Instant::now() < end {
-            pace.tick().await;
-            let began = Instant::now();
+            // From when it was due: what waits behind a slow answer waits, too.
+            let due = pace.tick().await;
             let answer = connection.exchange(&request).await.expect("well-behaved callers are answered");
-            answers.add(answer.status, began.elapsed());
+            answers.add(answer.status, due.elapsed());
         }
         answers
     });
@@ -133,7 +155,10 @@ impl Flood {
                     let began = Instant::now();
                     match connection.exchange(&request).await {
                         Ok(answer) => answers.add(answer.status, began.elapsed()),
-                        Err(_) => connection = Connection::open(address).await.expect("the handler accepts"),
+                        Err(_) => {
+                            answers.add_lost();
+                            connection = Connection::open(address).await.expect("the handler accepts");
+                        }
                     }
                 }
                 answers
@@ -144,21 +169,24 @@ impl Flood {
 
     async fn stop(self) -> Answers {
         self.stop.store(true, Ordering::Relaxed);
-        merged(join_all(self.lanes).await.into_iter().filter_map(Result::ok).collect())
+        merged(join_all(self.lanes).await.into_iter().map(|lane| lane.expect("the flood went on")).collect())
     }
 }
 
 async fn slow_heads(executable: &Path, size: Size, report: &mut Report) {
     let (emulator, handler) = world(executable, &[]).await;
     let calm = good(handler.address, &emulator, size.seconds).await;
-    let (address, cut) = (handler.address, Arc::new(AtomicU32::new(0)));
+    let (address, counts) = (handler.address, [(); 3].map(|()| Arc::new(AtomicU32::new(0))));
     let slow: Vec<JoinHandle<()>> = (0..size.slow)
         .map(|number| {
-            let cut = Arc::clone(&cut);
+            let [cut, refused, whole] = counts.clone();
             tokio::spawn(async move {
                 loop {
-                    drip(address, number).await;
-                    cut.fetch_add(1, Ordering::Relaxed);
+                    match drip(address, number).await {
+                        Head::Cut => cut.fetch_add(1, Ordering::Relaxed),
+                        Head::Refused => refused.fetch_add(1, Ordering::Relaxed),
+                        Head::Whole => whole.fetch_add(1, Ordering::Relaxed),
+                    };
                 }
             })
         })
@@ -166,24 +194,36 @@ async fn slow_heads(executable: &Path, size: Size, report: &mut Report) {
     // Long enough for the first ones to be cut.
     let beside = good(handler.address, &emulator, size.seconds + Duration::from_secs(4)).await;
     slow.iter().for_each(JoinHandle::abort);
-    report.add(&format!("{} slow heads", size.slow), &calm, &beside, &Answers::default());
-    println!("  {} of them were cut off", cut.load(Ordering::Relaxed));
-    if size.seconds >= Duration::from_secs(10) && cut.load(Ordering::Relaxed) == 0 {
-        report.broken.push("slow heads are never cut off".to_owned());
+    report.add(&format!("{} slow heads", size.slow), [&calm, &beside], &Answers::default(), &[]);
+    let [cut, refused, whole] = counts.map(|count| count.load(Ordering::Relaxed));
+    println!("  {cut} of them were cut off");
+    if whole > 0 || refused > 0 || size.seconds >= Duration::from_secs(10) && cut == 0 {
+        report.broken.push(format!("slow heads: {cut} were cut off, {whole} not, {refused} could not connect"));
     }
 }
 
+/// How a slow head ended.
+enum Head {
+    Cut,
+    Refused,
+    Whole,
+}
+
 /// A request whose head comes one byte every half second, until the server has enough of it.
-async fn drip(address: SocketAddr, number: usize) {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+async fn drip(address: SocketAddr, number: usize) -> Head {
+    let Ok(mut stream) = TcpStream::connect(address).await else {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        return Head::Refused;
+    };
     let mut answer = [0; 64];
     let head = format!("POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow-{number}: {}", "a".repeat(200));
     for byte in head.bytes() {
         let cut = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut answer)).await;
         if cut.is_ok() || stream.write_all(&[byte]).await.is_err() {
-            return;
+            return Head::Cut;
         }
     }
+    Head::Whole
 }
 
 async fn idle(executable: &Path, size: Size, report: &mut Report) {
@@ -192,10 +232,10 @@ async fn idle(executable: &Path, size: Size, report: &mut Report) {
     let calm = good(handler.address, &emulator, size.seconds).await;
     let mut connections = Vec::with_capacity(size.idle);
     for _ in 0..size.idle {
-        connections.push(TcpStream::connect(handler.address).await.expect("file descriptors: try `ulimit -n 30000`"));
+        connections.push(TcpStream::connect(handler.address).await.expect("the handler accepts"));
     }
     let beside = good(handler.address, &emulator, size.seconds).await;
-    report.add(&format!("{} idle connections", size.idle), &calm, &beside, &Answers::default());
+    report.add(&format!("{} idle connections", size.idle), [&calm, &beside], &Answers::default(), &[]);
     println!("  resident {:.1} MiB with all of them", handler.memory("VmRSS"));
     drop(connections);
 }
@@ -210,7 +250,7 @@ async fn unknown_keys(executable: &Path, size: Size, report: &mut Report) {
     });
     let beside = good(handler.address, &emulator, size.seconds).await;
     let others = flood.stop().await;
-    report.add("unknown kids, 2,000 a second", &calm, &beside, &others);
+    report.add("unknown kids, 2,000 a second", [&calm, &beside], &others, &[401, 429]);
     println!("  key fetches: {before} before, {} under the flood", emulator.counters().keys - before);
     report.broken.extend(too_many_fetches(&emulator));
 }
@@ -225,7 +265,7 @@ async fn strangers(executable: &Path, size: Size, report: &mut Report) {
     });
     let beside = good(handler.address, &emulator, size.seconds).await;
     let others = flood.stop().await;
-    report.add("garbage, 2,000 a second", &calm, &beside, &others);
+    report.add("garbage, 2,000 a second", [&calm, &beside], &others, &[401, 429]);
 }
 
 async fn overload(executable: &Path, size: Size, report: &mut Report) {
@@ -245,8 +285,9 @@ async fn overload(executable: &Path, size: Size, report: &mut Report) {
     tokio::time::sleep(size.seconds).await;
     let others = flood.stop().await;
     // Who is let in should be served as on a calm day; who is not hears so at once.
-    report.add("5 times what is let in", &calm, &others.only(200), &others);
-    if others.count(503) == 0 || others.count(200) == 0 {
+    let let_in = others.only(200);
+    report.add("5 times what is let in", [&calm, &let_in], &others, &[200, 503]);
+    if others.count(503) == 0 {
         report.broken.push(format!("overload: {}", others.summary()));
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use bench::connection::call;
+use bench::figures::number;
 use bench::server::Server;
 use emulator::{Emulator, User};
 
@@ -28,7 +29,6 @@ impl Calm {
     }
 
     /// Says how often keys were fetched; what is broken, if it was too often or not at all.
-    #[expect(clippy::cast_precision_loss, reason = "a handful of fetches")]
     pub(crate) fn report(&self) -> Option<String> {
         let (fetches, intervals) = (self.emulator.counters().keys, self.began.elapsed().as_secs_f64() / INTERVAL);
         if intervals < 1.2 {
@@ -36,14 +36,14 @@ impl Calm {
             return None;
         }
         // The first one is the start's.
-        let each = fetches.saturating_sub(1) as f64 / intervals;
+        let each = number(fetches.saturating_sub(1)) / intervals;
         println!(
             "\nkey fetches in calm: {fetches} in {intervals:.1} refresh intervals, the first at the start: {each:.1} an \
              interval, so {each:.1} an hour by default"
         );
         let most = self.began.elapsed().as_secs_f64() / SHORTEST + 1.0;
         let expected = 1.0..=most;
-        (!expected.contains(&(fetches as f64 - 1.0)))
+        (!expected.contains(&(number(fetches) - 1.0)))
             .then(|| format!("keys: {fetches} fetches in {intervals:.1} intervals"))
     }
 }

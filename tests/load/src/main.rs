@@ -46,6 +46,8 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // Both ends of the idle connections, and what else is open.
+    bench::machine::needs_open_files(u32::try_from(size.idle).unwrap_or(u32::MAX).saturating_mul(2));
     let executable = bench::server::build();
     let calm = calm::Calm::start(&executable).await;
     let mut broken = memory::soak(&executable, size.tokens).await;

@@ -28,7 +28,7 @@ fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let emulator = runtime.block_on(Emulator::start());
     let request = call(&emulator.token(User::Alice).build(), "whoami");
-    let (_, app) = runtime.block_on(ours::start(&emulator, None));
+    let (_, app) = runtime.block_on(ours::start(&emulator));
     let (ours, reply) = count(app, &request);
     let (bare, _) = count(bare::app(reply, None), &request);
     let plain = runtime.block_on(plain::app(&emulator.base_url(), TENANT_ID, API_CLIENT_ID));

@@ -1,9 +1,10 @@
 //! The handler's own routes in this process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
-use emulator::{API_CLIENT_ID, CLIENT_SECRET, Emulator, TENANT_ID};
+use emulator::Emulator;
 use mcp::ExtraTool;
 use rmcp::handler::server::router::tool::ToolRoute;
 use rmcp::model::{CallToolResult, ContentBlock, Tool};
@@ -15,30 +16,30 @@ use shared::telemetry::Telemetry;
 use shared::tool::{CONNECT_SCOPE, ToolSpec};
 use tokio::runtime::Handle;
 
-/// The handler as it serves, keys fetched; `log` as in `RUST_LOG`, to stdout.
-pub async fn start(emulator: &Emulator, log: Option<&str>) -> (&'static Process, Router) {
-    let base = emulator.base_url();
-    let config = Config::from_lookup(|name| {
-        let value = match name {
-            "TENANT_ID" => TENANT_ID,
-            "CLIENT_ID" => API_CLIENT_ID,
-            "CLIENT_SECRET" => CLIENT_SECRET,
-            "RESOURCE_SERVER_URL" => "https://mcp.contoso.example",
-            "AZURE_AUTHORITY_HOST" | "GRAPH_BASE_URL" => &base,
-            "MAX_CALLER_REQUESTS_PER_MINUTE" | "MAX_REQUESTS_PER_SECOND" => "1000000",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    });
-    let config = config.expect("settings");
-    let telemetry = Telemetry::start(&config, log, &Handle::current()).expect("telemetry");
-    let process = Process::new(config).expect("a process").install();
-    process.start();
+use crate::server::{OPEN, settings};
+
+/// The handler as it serves, log lines to stdout and keys fetched. Once in a program: the log is the program's.
+pub async fn start(emulator: &Emulator) -> (&'static Process, Router) {
+    let telemetry = Telemetry::start(&config(emulator), None, &Handle::current()).expect("telemetry");
+    let (process, app) = start_silently(emulator).await;
     telemetry.measure(&process.metrics);
+    (process, app)
+}
+
+/// The same without a log.
+pub async fn start_silently(emulator: &Emulator) -> (&'static Process, Router) {
+    let process = Process::new(config(emulator)).expect("a process").leaked();
+    process.start();
     while process.jwks.status().usable == 0 {
         tokio::task::yield_now().await;
     }
     (process, handler::app(process))
+}
+
+fn config(emulator: &Emulator) -> Config {
+    let settings: HashMap<_, _> =
+        settings(emulator).into_iter().chain(OPEN.map(|(name, value)| (name, value.to_owned()))).collect();
+    Config::from_lookup(|name| settings.get(name).cloned()).expect("settings")
 }
 
 /// The MCP route with this many tools in all.

@@ -1,6 +1,7 @@
 //! What one writes in an afternoon: rmcp's transport behind a middleware that checks the token with jsonwebtoken, keys fetched
 //! once, no caches, no limits, no audit, no telemetry.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use rmcp::handler::server::common::Extension;
 use rmcp::handler::server::wrapper::Json;
@@ -70,16 +71,15 @@ impl ServerHandler for Plain {
 }
 
 struct Verifier {
-    keys: JwkSet,
+    keys: HashMap<String, DecodingKey>,
     validation: Validation,
 }
 
 async fn verify(State(verifier): State<Arc<Verifier>>, mut request: Request, next: Next) -> Response {
     let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let claims = token.and_then(|token| {
-        let key = verifier.keys.find(&decode_header(token).ok()?.kid?)?;
-        let key = DecodingKey::from_jwk(key).ok()?;
-        decode::<Claims>(token, &key, &verifier.validation).ok().map(|decoded| decoded.claims)
+        let key = verifier.keys.get(&decode_header(token).ok()?.kid?)?;
+        decode::<Claims>(token, key, &verifier.validation).ok().map(|decoded| decoded.claims)
     });
     let Some(claims) = claims else { return StatusCode::UNAUTHORIZED.into_response() };
     request.extensions_mut().insert(claims);
@@ -89,7 +89,9 @@ async fn verify(State(verifier): State<Arc<Verifier>>, mut request: Request, nex
 /// The one route. Fetches the keys first.
 pub async fn app(authority: &str, tenant: &str, client_id: &str) -> Router {
     let keys = reqwest::get(format!("{authority}/{tenant}/discovery/v2.0/keys")).await.expect("keys");
-    let keys = serde_json::from_slice(&keys.bytes().await.expect("keys")).expect("a key set");
+    let keys: JwkSet = serde_json::from_slice(&keys.bytes().await.expect("keys")).expect("a key set");
+    let key = |jwk: &Jwk| Some((jwk.common.key_id.clone()?, DecodingKey::from_jwk(jwk).ok()?));
+    let keys = keys.keys.iter().filter_map(key).collect();
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_audience(&[client_id]);
     validation.set_issuer(&[format!("{authority}/{tenant}/v2.0")]);
