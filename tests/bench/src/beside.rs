@@ -12,6 +12,8 @@ use bench::machine;
 use bench::server::{self, OPEN, Server};
 use bench::wrk::{self, Call, Load};
 
+use crate::users::Callers;
+
 const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
 
 /// Where CPU time is compared.
@@ -56,6 +58,8 @@ pub(crate) async fn measure() {
         row("plain rmcp and jsonwebtoken", servers.plain(&emulator), &whoami).await,
     ]);
 
+    first_sight(&servers, &emulator).await;
+
     println!("\ntools/call get_my_profile, downstream token in the cache");
     let with_graph = [("REPLY", &*profile_reply), ("GRAPH", &*graph), ("GRAPH_TOKEN", &*graph_token)];
     let rows = [
@@ -70,6 +74,31 @@ pub(crate) async fn measure() {
         "us CPU of the handler above the bare one: {}",
         (0..CONNECTIONS.len()).map(above).collect::<Vec<_>>().join(", ")
     );
+}
+
+/// What it costs to see a token for the first time: many new ones, and then the very same once more.
+async fn first_sight(servers: &Servers, emulator: &Emulator) {
+    const SERVERS: usize = 5;
+    let requests: Vec<_> =
+        many(emulator).tokens.iter().map(|token| (User::Alice, request(token, &body("whoami")))).collect();
+    let (warm_up, requests) = requests.split_at(requests.len() / 4);
+    let mut costs = Vec::new();
+    for _ in 0..SERVERS {
+        let server = servers.ours(emulator, &[]);
+        server.until(&warm_up[0].1, 200).await;
+        let mut callers = Callers::connect(&server).await;
+        callers.send(warm_up).await;
+        let mut cost = async || {
+            let before = server.cpu();
+            callers.send(requests).await;
+            microseconds(server.cpu_since(before)) / number(requests.len() as u64)
+        };
+        let (first, again) = (cost().await, cost().await);
+        costs.push((first - again, first, again));
+    }
+    costs.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (more, first, again) = costs[SERVERS / 2];
+    println!("us CPU for the first sight of a token: {more:.1} more, {first:.1} instead of {again:.1}");
 }
 
 /// Each token is verified each time.
@@ -207,7 +236,7 @@ async fn expect_answer(server: &Server, call: &Call) -> String {
 fn show(rows: &[Row]) {
     let bare = &rows[0];
     let cells = |cell: &dyn Fn(usize) -> String| {
-        (0..CONNECTIONS.len()).map(|at| format!("{:>24}", cell(at))).collect::<String>()
+        (0..CONNECTIONS.len()).map(|at| format!("{:>24}", cell(at))).collect::<Vec<_>>().concat()
     };
     let ratio = |ours: Duration, theirs: Duration| ours.as_secs_f64() / theirs.as_secs_f64();
     println!("{:<36} {}", "connections", cells(&|at| CONNECTIONS[at].to_string()));

@@ -9,13 +9,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-import { auth } from '@modelcontextprotocol/client';
-
 import { check, finish } from '../lib/report.mjs';
-import { Provider } from '../typescript/provider.mjs';
+import { signIn } from '../lib/sign-in.mjs';
 import { startProxy } from './proxy.mjs';
 
-const { MCP_URL, PUBLIC_CLIENT_ID, SCENARIO_DIR, SPARE_PORT } = process.env;
+const { MCP_URL, SCENARIO_DIR, SPARE_PORT } = process.env;
 const [revision] = process.argv.slice(2);
 
 /** Run and reported by the suite, but not scored; they apply to a server with tools only, so here they count. */
@@ -26,7 +24,7 @@ const cli = join(dirname(packageJson), 'dist/index.js');
 const baseline = join(import.meta.dirname, `baseline-${revision}.yml`);
 const results = join(SCENARIO_DIR, 'results');
 
-const proxy = await startProxy({ port: Number(SPARE_PORT), target: MCP_URL, token: await signInAsAlice() });
+const proxy = await startProxy({ port: Number(SPARE_PORT), target: MCP_URL, token: await signIn('alice@contoso.example') });
 const url = `http://127.0.0.1:${SPARE_PORT}/mcp`;
 
 const required = await suite(['--requirements', revision, '--expected-failures', baseline]);
@@ -54,19 +52,6 @@ for (const scenario of UNSCORED[revision]) {
 }
 proxy.close();
 finish();
-
-/** A real sign-in by the TypeScript SDK. The token outlives the run. */
-async function signInAsAlice() {
-  const provider = new Provider(PUBLIC_CLIENT_ID, 'alice@contoso.example');
-  await auth(provider, { serverUrl: MCP_URL });
-  const { searchParams } = provider.callback;
-  await auth(provider, {
-    serverUrl: MCP_URL,
-    authorizationCode: searchParams.get('code'),
-    iss: searchParams.get('iss') ?? undefined,
-  });
-  return provider.tokens().access_token;
-}
 
 function suite(args) {
   const child = spawn(process.execPath, [cli, 'server', '--url', url, '--output-dir', results, ...args]);

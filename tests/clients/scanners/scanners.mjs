@@ -12,13 +12,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { auth } from '@modelcontextprotocol/client';
-
 import { startProxy } from '../conformance/proxy.mjs';
 import { check, finish } from '../lib/report.mjs';
-import { Provider } from '../typescript/provider.mjs';
+import { signIn } from '../lib/sign-in.mjs';
 
-const { AUTHORITY, TENANT_ID, API_CLIENT_ID, API_CLIENT_SECRET, MCP_URL, PUBLIC_CLIENT_ID, SPARE_PORT } = process.env;
+const { AUTHORITY, TENANT_ID, API_CLIENT_ID, API_CLIENT_SECRET, MCP_URL, SPARE_PORT } = process.env;
 const [scanner, venv] = process.argv.slice(2);
 const bin = (name) => join(venv, 'bin', name);
 
@@ -64,7 +62,7 @@ async function authlab() {
 }
 
 async function scanned(url, more) {
-  const { output } = await ended(bin('mcp-authlab'), ['scan', '--no-login', '--format', 'json', ...more, url]);
+  const output = await ended(bin('mcp-authlab'), ['scan', '--no-login', '--format', 'json', ...more, url]);
   return JSON.parse(output);
 }
 
@@ -92,14 +90,14 @@ async function idprobe() {
 
 async function probed(url) {
   const args = ['--url', url, '--rounds', `${ROUNDS}`, '--settle', '0.5', '--json'];
-  const { output } = await ended(bin('mcp-idprobe'), args);
+  const output = await ended(bin('mcp-idprobe'), args);
   const { probe } = JSON.parse(output);
   return probe;
 }
 
 async function score() {
   const report = async (url, env, ...more) => {
-    const { output } = await ended(bin('mcpscore'), [url, '--json', '--no-config', ...more], env);
+    const output = await ended(bin('mcpscore'), [url, '--json', '--no-config', ...more], env);
     return JSON.parse(output);
   };
   const verdicts = ({ results, readiness, smoke }) => [
@@ -132,7 +130,7 @@ async function recon() {
   // Bob has not ticked MCP.Tools: a tool that needs it must be out of his reach.
   const narrow = await signIn('bob@contoso.example');
   const scan = async (url, env) => {
-    const { output } = await ended(bin('mcp-recon'), ['scan', url, '-o', 'json', '--aggressive', '--no-artifacts'], env);
+    const output = await ended(bin('mcp-recon'), ['scan', url, '-o', 'json', '--aggressive', '--no-artifacts'], env);
     return JSON.parse(output)
       .checks.filter(({ status }) => !status.startsWith('skipped'))
       .map(({ name, status, observations, error }) => ({
@@ -191,16 +189,6 @@ async function compared(name, { broken, runs, least, faults }) {
   console.log(`BASELINE ${name}: ${excused.size} checks`);
 }
 
-/** A real sign-in by the TypeScript SDK. The token outlives the run. */
-async function signIn(user) {
-  const provider = new Provider(PUBLIC_CLIENT_ID, user);
-  await auth(provider, { serverUrl: MCP_URL });
-  const { searchParams } = provider.callback;
-  const authorizationCode = searchParams.get('code');
-  await auth(provider, { serverUrl: MCP_URL, authorizationCode, iss: searchParams.get('iss') ?? undefined });
-  return provider.tokens().access_token;
-}
-
 /** A good token of the same issuer and user, for another audience: what the server itself gets for Graph. */
 async function tokenForGraph() {
   const body = new URLSearchParams({
@@ -217,14 +205,14 @@ async function tokenForGraph() {
   return foreign;
 }
 
-/** Runs a program to its end. */
+/** What a program prints, however it ends: scanners say by their exit code that they found something. */
 function ended(program, args, env = {}) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   let output = '';
   child.stdout.on('data', (data) => (output += data));
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, output }));
+    child.on('close', () => resolve(output));
   });
 }
 

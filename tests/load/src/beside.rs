@@ -153,12 +153,11 @@ impl Flood {
                     pace.tick().await;
                     let request = request(number.fetch_add(1, Ordering::Relaxed));
                     let began = Instant::now();
-                    match connection.exchange(&request).await {
-                        Ok(answer) => answers.add(answer.status, began.elapsed()),
-                        Err(_) => {
-                            answers.add_lost();
-                            connection = Connection::open(address).await.expect("the handler accepts");
-                        }
+                    if let Ok(answer) = connection.exchange(&request).await {
+                        answers.add(answer.status, began.elapsed());
+                    } else {
+                        answers.add_lost();
+                        connection = Connection::open(address).await.expect("the handler accepts");
                     }
                 }
                 answers
