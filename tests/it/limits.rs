@@ -226,3 +226,23 @@ async fn a_body_of_many_messages_never_reaches_the_protocol() {
         check(&world.send(request).await, expected);
     }
 }
+
+/// `serde_json` reads the string under this name as JSON once more, as deep as it likes, when it makes a `Value`.
+#[tokio::test]
+async fn no_body_makes_the_parser_begin_anew_within_a_string() {
+    let world = World::start().await;
+    let token = world.emulator.token(User::Alice).build();
+    for name in ["$serde_json::private::RawValue", r"\u0024serde_json::private::RawValue"] {
+        let nested = (0..9).fold("0".to_owned(), |inner, _| {
+            let text = serde_json::to_string(&format!("{}{inner}{}", "[".repeat(120), "]".repeat(120))).unwrap();
+            format!(r#"{{"{name}":{text}}}"#)
+        });
+        for place in [r#""arguments":{"x":#}"#, r#""_meta":{"x":#}"#] {
+            let params = format!(r#"{{"name":"whoami",{}}}"#, place.replace('#', &nested));
+            let mut request = rpc(&token, "2025-11-25", &[], &json!({}));
+            *request.body_mut() =
+                Body::from(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#));
+            check(&world.send(request).await, "400");
+        }
+    }
+}

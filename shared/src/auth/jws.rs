@@ -5,12 +5,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer as _, MapAccess, Visitor,
+};
 
+use super::claims::AccessTokenClaims;
 use super::error::TokenFault;
 
 /// The longest key identifier. Entra's have 27 characters.
@@ -31,8 +36,8 @@ pub(crate) struct UnverifiedJws<'a> {
     pub(crate) unverified_signature: &'a str,
     /// The key identifier the header names.
     pub(crate) unverified_kid: String,
-    /// The claims as JSON text: an object with unique member names.
-    pub(crate) unverified_claims: String,
+    /// What the claims say, if they are all there and of the types that Entra gives them.
+    pub(crate) unverified_claims: Result<AccessTokenClaims, TokenFault>,
 }
 
 /// Checks shape, encoding and header of a compact token.
@@ -44,9 +49,11 @@ pub(crate) fn parse(token: &str) -> Result<UnverifiedJws<'_>, TokenFault> {
     };
     let (signing_input, header, claims, unverified_signature) =
         three_parts().ok_or(TokenFault::Malformed("not three parts"))?;
-    let header = json_object(header)?;
-    let kid = acceptable_kid(&header)?;
-    let claims = json_object(claims)?;
+    let kid = acceptable_kid(read(header, || TokenFault::Header("alg, kid or typ"))?)?;
+    let claims = match read(claims, || TokenFault::Claims) {
+        Err(fault) if fault != TokenFault::Claims => return Err(fault),
+        claims => claims,
+    };
     if !SIGNATURE_BYTES.contains(&decode(unverified_signature)?.len()) {
         return Err(TokenFault::Signature);
     }
@@ -63,11 +70,13 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed("not canonical base64url"))
 }
 
-fn json_object(part: &str) -> Result<String, TokenFault> {
+/// What a part of the token says: a JSON object with unique member names. `otherwise`: it is one, but not of this type.
+fn read<T: DeserializeOwned>(part: &str, otherwise: impl FnOnce() -> TokenFault) -> Result<T, TokenFault> {
     let text = String::from_utf8(decode(part)?).map_err(|_| TokenFault::Malformed("not UTF-8"))?;
-    serde_json::from_str::<UniqueMembers>(&text)
-        .map_err(|_| TokenFault::Malformed("not one object with unique names"))?;
-    Ok(text)
+    serde_json::from_str(&text).map(|Unique(read)| read).map_err(|_| {
+        let is_object = serde_json::from_str::<Unique<IgnoredAny>>(&text).is_ok();
+        if is_object { otherwise() } else { TokenFault::Malformed("not one object with unique names") }
+    })
 }
 
 /// The members of a JOSE header that decide something. Whatever may only be absent is kept as its presence.
@@ -100,8 +109,7 @@ struct JoseHeader {
     nonce: bool,
 }
 
-fn acceptable_kid(json: &str) -> Result<String, TokenFault> {
-    let header: JoseHeader = serde_json::from_str(json).map_err(|_| TokenFault::Header("alg, kid or typ"))?;
+fn acceptable_kid(header: JoseHeader) -> Result<String, TokenFault> {
     if header.alg != "RS256" {
         return Err(TokenFault::Header("alg is not RS256"));
     }
@@ -150,33 +158,51 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A JSON object in which no member name occurs twice, escapes resolved (RFC 7515 §4, RFC 7519 §4).
-struct UniqueMembers;
+/// What is read of a JSON object in which no member name occurs twice, escapes resolved (RFC 7515 §4, RFC 7519 §4).
+struct Unique<T>(T);
 
-impl<'de> Deserialize<'de> for UniqueMembers {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = UniqueMembers;
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Unique<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("an object with unique member names")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<UniqueMembers, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Unique<T>, A::Error> {
                 let mut names = Vec::with_capacity(USUAL_MEMBERS);
-                while let Some(Name(name)) = members.next_key()? {
-                    members.next_value::<IgnoredAny>()?;
-                    names.push(name);
-                }
+                let read = T::deserialize(MapAccessDeserializer::new(Noted { members, names: &mut names }))?;
                 names.sort_unstable();
                 if names.windows(2).any(|pair| matches!(pair, [one, next] if one == next)) {
                     return Err(de::Error::custom("a member name occurs twice"));
                 }
-                Ok(UniqueMembers)
+                Ok(Unique(read))
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// Members whose names are noted as they are read.
+struct Noted<'de, 'a, A> {
+    members: A,
+    names: &'a mut Vec<Cow<'de, str>>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Noted<'de, '_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Some(Name(name)) = self.members.next_key()? else { return Ok(None) };
+        let key = seed.deserialize(name.as_ref().into_deserializer())?;
+        self.names.push(name);
+        Ok(Some(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.members.next_value_seed(seed)
     }
 }
 
@@ -187,7 +213,7 @@ mod tests {
     use super::*;
 
     fn header(json: &str) -> Result<String, TokenFault> {
-        acceptable_kid(json)
+        acceptable_kid(read(&URL_SAFE_NO_PAD.encode(json), || TokenFault::Header("alg, kid or typ"))?)
     }
 
     #[test]
@@ -198,10 +224,10 @@ mod tests {
 
     #[test]
     fn a_member_name_may_not_occur_twice_even_escaped() {
-        assert!(serde_json::from_str::<UniqueMembers>(r#"{"a":1,"b":[{"a":2,"a":3}]}"#).is_ok());
-        assert!(serde_json::from_str::<UniqueMembers>(r#"{"a":1,"a":1}"#).is_err());
-        assert!(serde_json::from_str::<UniqueMembers>(r#"{"a":1,"\u0061":1}"#).is_err());
-        assert!(serde_json::from_str::<UniqueMembers>(r#"["a"]"#).is_err());
+        assert!(serde_json::from_str::<Unique<IgnoredAny>>(r#"{"a":1,"b":[{"a":2,"a":3}]}"#).is_ok());
+        assert!(serde_json::from_str::<Unique<IgnoredAny>>(r#"{"a":1,"a":1}"#).is_err());
+        assert!(serde_json::from_str::<Unique<IgnoredAny>>(r#"{"a":1,"\u0061":1}"#).is_err());
+        assert!(serde_json::from_str::<Unique<IgnoredAny>>(r#"["a"]"#).is_err());
     }
 
     proptest! {
