@@ -19,20 +19,34 @@ const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
 /// Where CPU time is compared.
 const COMPARED: u32 = 64;
 
-const SECONDS: u64 = 3;
+/// Each server is loaded for a second as often as this, in turn with the others, and the median counts: whatever else the machine
+/// does meets all of them.
+const ROUNDS: usize = 3;
+
+/// How long [`load`] loads.
+const SECONDS: u64 = 1;
 
 /// Tokens that go round: as many as are remembered, or with one remembered each is new each time. Against the same number of
 /// known ones, because so much text that changes costs even the kernel more than one request that is always the same.
 const MANY: u32 = 4_000;
 
-/// One server's figures.
+/// A server, and what it is asked.
+struct Entrant<'a> {
+    name: &'static str,
+    server: Server,
+    call: &'a Call,
+}
+
+/// One server's figures, for each of [`CONNECTIONS`].
 struct Row {
     name: &'static str,
-    loads: Vec<Load>,
-    /// CPU per request, for each of [`CONNECTIONS`].
+    /// CPU per request.
     cpu: Vec<Duration>,
-    idle: f64,
-    loaded: f64,
+    per_second: Vec<f64>,
+    p50: Vec<Duration>,
+    p99: Vec<Duration>,
+    /// Resident after the first call and at the end, in MiB.
+    memory: (f64, f64),
 }
 
 pub(crate) async fn measure() {
@@ -50,22 +64,30 @@ pub(crate) async fn measure() {
         "\ntools/call whoami, tokens of {} bytes; each server on one core, wrk on the other",
         whoami.tokens[0].len()
     );
-    show(&[
-        row("bare axum handler", servers.bare(&emulator, &[("REPLY", &reply)]), &whoami).await,
-        row("handler, token seen before", servers.ours(&emulator, &[]), &whoami).await,
-        row("handler, one of 4,000 seen before", servers.ours(&emulator, &[]), &many).await,
-        row("handler, one of 4,000, each new", servers.ours(&emulator, &[FORGETFUL]), &many).await,
-        row("plain rmcp and jsonwebtoken", servers.plain(&emulator), &whoami).await,
-    ]);
+    let entrants = [
+        Entrant { name: "bare axum handler", server: servers.bare(&emulator, &[("REPLY", &reply)]), call: &whoami },
+        Entrant { name: "handler, token seen before", server: servers.ours(&emulator, &[]), call: &whoami },
+        Entrant { name: "handler, one of 4,000 seen before", server: servers.ours(&emulator, &[]), call: &many },
+        Entrant { name: "handler, one of 4,000, each new", server: servers.ours(&emulator, &[FORGETFUL]), call: &many },
+        Entrant { name: "plain rmcp, cargo's defaults", server: servers.plain(&emulator), call: &whoami },
+        Entrant { name: "plain rmcp, built as the handler", server: servers.plain_tuned(&emulator), call: &whoami },
+    ];
+    show(&rows(&entrants).await);
+    drop(entrants);
 
     first_sight(&servers, &emulator).await;
 
     println!("\ntools/call get_my_profile, downstream token in the cache");
     let with_graph = [("REPLY", &*profile_reply), ("GRAPH", &*graph), ("GRAPH_TOKEN", &*graph_token)];
-    let rows = [
-        row("bare axum handler that asks Graph", servers.bare(&emulator, &with_graph), &profile).await,
-        row("handler", servers.ours(&emulator, &[]), &profile).await,
+    let entrants = [
+        Entrant {
+            name: "bare axum handler that asks Graph",
+            server: servers.bare(&emulator, &with_graph),
+            call: &profile,
+        },
+        Entrant { name: "handler", server: servers.ours(&emulator, &[]), call: &profile },
     ];
+    let rows = rows(&entrants).await;
     show(&rows);
     let above = |at: usize| {
         format!("{:.1} at {}", microseconds(rows[1].cpu[at]) - microseconds(rows[0].cpu[at]), CONNECTIONS[at])
@@ -150,13 +172,15 @@ pub(crate) async fn peers() {
         Server::spawn(command, &emulator, &[("JWKS_URI", &keys), ("ISSUER", &issuer), ("AUDIENCE", API_CLIENT_ID)])
     };
     println!("\ntools/call whoami; each server on one core, wrk on the other");
-    show(&[
-        row("handler, token seen before", servers.ours(&emulator, &[]), &call).await,
-        row("handler, one of 4,000, each new", servers.ours(&emulator, &[FORGETFUL]), &many(&emulator)).await,
-        row("plain rmcp and jsonwebtoken", servers.plain(&emulator), &call).await,
-        row("TypeScript SDK", script(&node, "typescript/server.mjs"), &call).await,
-        row("FastMCP", script(&python, "fastmcp/server.py"), &call).await,
-    ]);
+    let many = many(&emulator);
+    let entrants = [
+        Entrant { name: "handler, token seen before", server: servers.ours(&emulator, &[]), call: &call },
+        Entrant { name: "handler, one of 4,000, each new", server: servers.ours(&emulator, &[FORGETFUL]), call: &many },
+        Entrant { name: "plain rmcp, cargo's defaults", server: servers.plain(&emulator), call: &call },
+        Entrant { name: "TypeScript SDK", server: script(&node, "typescript/server.mjs"), call: &call },
+        Entrant { name: "FastMCP", server: script(&python, "fastmcp/server.py"), call: &call },
+    ];
+    show(&rows(&entrants).await);
 }
 
 /// An emulator out of the way of the servers.
@@ -177,13 +201,15 @@ fn many(emulator: &Emulator) -> Call {
 struct Servers {
     handler: PathBuf,
     bare: PathBuf,
+    /// As one gets it from `cargo build --release`.
     plain: PathBuf,
+    plain_tuned: PathBuf,
 }
 
 impl Servers {
     fn build() -> Self {
-        let [bare, plain] = server::build_all("bench", &["bare", "plain"]).try_into().expect("two");
-        Self { handler: server::build(), bare, plain }
+        let [bare, plain_tuned] = server::build_all("bench", &["bare", "plain"]).try_into().expect("two");
+        Self { handler: server::build(), bare, plain: server::build_by_defaults("bench", "plain"), plain_tuned }
     }
 
     fn ours(&self, emulator: &Emulator, settings: &[(&str, &str)]) -> Server {
@@ -199,24 +225,57 @@ impl Servers {
         Server::spawn(machine::serving(&self.plain), emulator, &[])
     }
 
+    fn plain_tuned(&self, emulator: &Emulator) -> Server {
+        Server::spawn(machine::serving(&self.plain_tuned), emulator, &[])
+    }
+
     /// What the handler answers.
     async fn reply(&self, emulator: &Emulator, call: &Call) -> String {
         expect_answer(&self.ours(emulator, &[]), call).await
     }
 }
 
-async fn row(name: &'static str, server: Server, call: &Call) -> Row {
-    expect_answer(&server, call).await;
-    let idle = server.memory("VmRSS");
-    wrk::load(server.address, call, COMPARED, 1).await;
-    let (mut loads, mut cpu) = (Vec::new(), Vec::new());
-    for connections in CONNECTIONS {
-        let (each, load) = load(&server, call, connections).await;
-        cpu.push(each);
-        loads.push(load);
+/// Measures them side by side.
+async fn rows(entrants: &[Entrant<'_>]) -> Vec<Row> {
+    let mut idle = Vec::new();
+    for Entrant { server, call, .. } in entrants {
+        expect_answer(server, call).await;
+        idle.push(server.memory("VmRSS"));
+        wrk::load(server.address, call, COMPARED, 1).await;
     }
-    expect_answer(&server, call).await;
-    Row { name, loads, cpu, idle, loaded: server.memory("VmRSS") }
+    let mut measured: Vec<Vec<Vec<(Duration, Load)>>> =
+        entrants.iter().map(|_| vec![Vec::new(); CONNECTIONS.len()]).collect();
+    for _ in 0..ROUNDS {
+        for (at, connections) in CONNECTIONS.into_iter().enumerate() {
+            for (Entrant { server, call, .. }, measured) in entrants.iter().zip(&mut measured) {
+                measured[at].push(load(server, call, connections).await);
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    for ((Entrant { name, server, call }, cells), idle) in entrants.iter().zip(measured).zip(idle) {
+        expect_answer(server, call).await;
+        let times =
+            |of: fn(&(Duration, Load)) -> Duration| cells.iter().map(|cell| median(cell.iter().map(of))).collect();
+        rows.push(Row {
+            name,
+            cpu: times(|(cpu, _)| *cpu),
+            per_second: cells
+                .iter()
+                .map(|cell| 1.0 / median(cell.iter().map(|(_, load)| load.each())).as_secs_f64())
+                .collect(),
+            p50: times(|(_, load)| load.p50),
+            p99: times(|(_, load)| load.p99),
+            memory: (idle, server.memory("VmRSS")),
+        });
+    }
+    rows
+}
+
+fn median(times: impl Iterator<Item = Duration>) -> Duration {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// Waits for the server, and makes sure that it answers what was asked: about Alice.
@@ -247,23 +306,20 @@ fn show(rows: &[Row]) {
     }
     println!("calls a second");
     for row in rows {
-        let cell = |at: usize| {
-            let (ours, theirs) = (row.loads[at].per_second(), bare.loads[at].per_second());
-            format!("{ours:.0} ({:.2}x)", ours / theirs)
-        };
+        let cell = |at: usize| format!("{:.0} ({:.2}x)", row.per_second[at], row.per_second[at] / bare.per_second[at]);
         println!("  {:<34} {}", row.name, cells(&cell));
     }
     println!("p50 / p99 in ms, and p99 as a multiple");
     for row in rows {
         let cell = |at: usize| {
-            let Load { p50, p99, .. } = row.loads[at];
-            format!("{:.2} / {:.2} ({:.1}x)", milliseconds(p50), milliseconds(p99), ratio(p99, bare.loads[at].p99))
+            let (p50, p99) = (row.p50[at], row.p99[at]);
+            format!("{:.2} / {:.2} ({:.1}x)", milliseconds(p50), milliseconds(p99), ratio(p99, bare.p99[at]))
         };
         println!("  {:<34} {}", row.name, cells(&cell));
     }
     println!("MiB resident after the first call, and after 256 connections");
     for row in rows {
-        println!("  {:<34} {:>24}", row.name, format!("{:.1}, {:.1}", row.idle, row.loaded));
+        println!("  {:<34} {:>24}", row.name, format!("{:.1}, {:.1}", row.memory.0, row.memory.1));
     }
 }
 

@@ -107,10 +107,19 @@ pub fn build() -> PathBuf {
 
 /// Builds these release executables of a package; where they are.
 pub fn build_all(package: &str, names: &[&str]) -> Vec<PathBuf> {
+    build_with("release", package, names)
+}
+
+/// Builds an executable as cargo would for release without any settings of this workspace; where it is.
+pub fn build_by_defaults(package: &str, name: &str) -> PathBuf {
+    build_with("by-defaults", package, &[name]).remove(0)
+}
+
+fn build_with(profile: &str, package: &str, names: &[&str]) -> Vec<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the repository").to_owned();
     let mut command = std::process::Command::new(cargo);
-    command.args(["build", "--quiet", "--release", "--package", package, "--message-format=json"]);
+    command.args(["build", "--quiet", "--profile", profile, "--package", package, "--message-format=json"]);
     command.args(names.iter().flat_map(|name| ["--bin", name]));
     let output = command.current_dir(root).stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(output.status.success(), "cargo build");

@@ -25,7 +25,12 @@ pub struct Load {
 impl Load {
     /// Answers a second.
     pub fn per_second(&self) -> f64 {
-        number(self.requests) / self.duration.as_secs_f64()
+        1.0 / self.each().as_secs_f64()
+    }
+
+    /// The time from one answer to the next.
+    pub fn each(&self) -> Duration {
+        self.duration.div_f64(number(self.requests))
     }
 }
 
