@@ -16,7 +16,7 @@ pub struct Moment {
 impl Moment {
     /// Now, by both clocks.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clocks")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads both clocks")]
     pub fn now() -> Self {
         Self { monotonic: Instant::now(), unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
     }
@@ -34,9 +34,10 @@ impl Moment {
         self.unix.as_secs()
     }
 
-    /// The wall clock's reading.
-    pub(crate) fn system_time(self) -> SystemTime {
-        UNIX_EPOCH + self.unix
+    /// The wall clock alone, for time stamps.
+    #[expect(clippy::disallowed_methods, reason = "beside `now`, the one place that reads the clocks")]
+    pub(crate) fn wall_clock() -> SystemTime {
+        SystemTime::now()
     }
 
     /// This moment, `later` on, by both clocks.

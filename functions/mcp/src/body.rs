@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use memchr::memmem;
+use memchr::{memchr2, memmem};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
@@ -36,7 +36,8 @@ const ESCAPED: &str = r"\u00";
 /// has no reserved name.
 pub(crate) fn is_harmless(limits: Limits, body: &[u8]) -> bool {
     let has = |text: &str| memmem::find(body, text.as_bytes()).is_some();
-    body.len() <= limits.body_values && !has(RESERVED) && !has(ESCAPED)
+    let may_have = memchr2(b'$', b'\\', body).is_some();
+    body.len() <= limits.body_values && !(may_have && (has(RESERVED) || has(ESCAPED)))
 }
 
 /// The refusal of what is said to be JSON and is not, or not as we read it.

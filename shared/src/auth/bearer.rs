@@ -104,26 +104,16 @@ fn is_token_char(byte: u8) -> bool {
 fn is_b64token(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let Some(body) = bytes.get(..bytes.len() - padding) else { return false };
-    #[expect(clippy::indexing_slicing, reason = "there are as many entries as bytes")]
-    let is_part = |byte: &u8| B64TOKEN[usize::from(*byte)];
-    // Without a way out in between, which is faster for what nearly always comes: a good token.
-    !body.is_empty() && body.iter().fold(true, |all, byte| all & is_part(byte))
+    // Without a way out in between: so it is done for many bytes at once, and what nearly always comes is a good token.
+    !body.is_empty() && body.iter().fold(true, |all, byte| all & is_b64token_char(*byte))
 }
 
-/// Which bytes a b64token is made of, for a look-up instead of seven comparisons for each of a thousand bytes and more.
-const B64TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte: u8 = 0;
-    while byte < u8::MAX {
-        #[expect(clippy::indexing_slicing, reason = "a byte is below 256")]
-        {
-            table[byte as usize] =
-                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-        }
-        byte += 1;
-    }
-    table
-};
+fn is_b64token_char(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    let mark = |mark: u8| byte == mark;
+    letter | digit | mark(b'-') | mark(b'.') | mark(b'_') | mark(b'~') | mark(b'+') | mark(b'/')
+}
 
 /// RFC 6750 §2.3's query parameter, by its decoded name.
 fn query_has_token(query: Option<&str>) -> bool {
@@ -160,6 +150,14 @@ mod tests {
             assert_eq!(parse(&[value]), Err(AuthError::InvalidToken(TokenFault::NotBearer)), "{value}");
         }
         assert!(matches!(parse(&["Bearer a", "Bearer a"]), Err(AuthError::AmbiguousCredentials(_))));
+    }
+
+    #[test]
+    fn the_characters_of_a_b64token_are_those_of_the_grammar() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(is_b64token_char(byte), expected, "{byte}");
+        }
     }
 
     proptest! {

@@ -36,7 +36,7 @@ fn write(event: &Event<'_>, line: &mut Vec<u8>) -> Result<(), serde_json::Error>
     let metadata = event.metadata();
     let mut serializer = serde_json::Serializer::new(line);
     let mut members = serializer.serialize_map(None)?;
-    members.serialize_entry("timestamp", &humantime::format_rfc3339_micros(Moment::now().system_time()).to_string())?;
+    members.serialize_entry("timestamp", &humantime::format_rfc3339_micros(Moment::wall_clock()).to_string())?;
     members.serialize_entry("level", &metadata.level().as_serde())?;
     let mut fields = SerdeMapVisitor::new(members);
     event.record(&mut fields);
