@@ -11,7 +11,7 @@ use std::fmt;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use memchr::{memchr2, memmem};
@@ -71,8 +71,9 @@ pub(crate) fn settled(response: Response, was_json: bool) -> Response {
 /// Whether the body is said to be JSON.
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     const JSON: &[u8] = b"application/json";
-    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).and_then(|value| value.get(..JSON.len()));
-    value.is_some_and(|start| start.eq_ignore_ascii_case(JSON))
+    // At least all that rmcp takes for JSON: the text before a semicolon, trimmed.
+    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().trim_ascii_start());
+    value.and_then(|value| value.get(..JSON.len())).is_some_and(|start| start.eq_ignore_ascii_case(JSON))
 }
 
 /// The body of a request, whole.
@@ -228,6 +229,18 @@ mod tests {
         let values = br#"{"a":[1,"b",null,{"c":{}}],"d":-1.5,"e":true}"#;
         assert_eq!(kind_of(values, 9), Ok(Kind::Object));
         assert_eq!(kind_of(values, 8), Err(Unreadable::TooManyValues));
+    }
+
+    #[test]
+    fn whatever_the_transport_reads_as_json_is_looked_at() {
+        let said = |value: &'static str| {
+            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, http::HeaderValue::from_static(value))]))
+        };
+        for json in ["application/json", " application/json", "Application/JSON ; charset=utf-8", "\tapplication/json"]
+        {
+            assert!(said(json), "{json:?}");
+        }
+        assert!(!said("text/plain; application/json"));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! What a row shows is taken from a token that nobody has verified: printable characters only, cut short, and never
 //! anything that names a person.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use super::bearer::BearerToken;
 use super::claims::{AccessTokenClaims, is_guid};
@@ -156,17 +158,29 @@ fn unverified_claims(token: &str) -> Option<String> {
     String::from_utf8(text).ok().filter(|text| serde_json::from_str::<AnyClaims>(text).is_ok())
 }
 
+/// What a claim looks like. Not a `Value`: see [`super::claims::ClientCapabilities`].
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "which one it is is all that counts")]
+enum Shape {
+    Time(u64),
+    Text(String),
+    Texts(Vec<String>),
+    Other(IgnoredAny),
+}
+
 /// Which claims are missing or of another type than Entra gives them.
 fn odd_claims(document: &str) -> String {
-    let Ok(document) = serde_json::from_str::<Value>(document) else { return "not readable as a whole".to_owned() };
-    let is_text = |name: &&str| document.get(*name).is_some_and(Value::is_string);
-    let is_time = |name: &&str| document.get(*name).is_some_and(Value::is_u64);
+    let Ok(document) = serde_json::from_str::<HashMap<String, Shape>>(document) else {
+        return "not readable as a whole".to_owned();
+    };
+    let is_text = |name: &&str| matches!(document.get(*name), Some(Shape::Text(_)));
+    let is_time = |name: &&str| matches!(document.get(*name), Some(Shape::Time(_)));
     let mut odd: Vec<&str> = ["iss", "aud", "tid", "ver", "oid"].into_iter().filter(|name| !is_text(name)).collect();
     odd.extend(["exp", "nbf", "iat"].into_iter().filter(|name| !is_time(name)));
     let optional = ["scp", "idtyp", "azp", "appid", "uti"];
-    odd.extend(optional.into_iter().filter(|name| document.get(*name).is_some() && !is_text(name)));
-    let texts = |roles: &Value| roles.as_array().is_some_and(|roles| roles.iter().all(Value::is_string));
-    if document.get("roles").is_some_and(|roles| !texts(roles)) {
+    odd.extend(optional.into_iter().filter(|name| document.contains_key(*name) && !is_text(name)));
+    if document.get("roles").is_some_and(|roles| !matches!(roles, Shape::Texts(_))) {
         odd.push("roles");
     }
     if odd.is_empty() { "a member name occurs twice".to_owned() } else { format!("missing or odd: {}", odd.join(", ")) }
