@@ -72,6 +72,10 @@ async fn an_unknown_tool_cursor_or_method_has_its_code() {
     let cursor =
         json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "cursor": "never given out" } });
     assert_eq!(world.legacy(&token, &cursor).await.json()["error"]["code"], -32602);
+    for params in [json!({ "name": 5 }), json!({}), json!({ "name": "whoami", "arguments": [] })] {
+        let unreadable = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        assert_eq!(world.legacy(&token, &unreadable).await.json()["error"]["code"], -32602, "{unreadable}");
+    }
     let reply = world.modern(&token, "no/such/method", json!({})).await;
     assert_eq!((reply.status.as_u16(), &reply.json()["error"]["code"]), (404, &json!(-32601)));
 }

@@ -8,9 +8,9 @@ use http::request::Parts;
 use rmcp::handler::server::router::tool::{ToolRoute, ToolRouter};
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, Implementation, InitializeRequestParams,
-    InitializeResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
-    ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult, ErrorCode,
+    Implementation, InitializeRequestParams, InitializeResult, ListToolsResult, MetaObject, PaginatedRequestParams,
+    ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler, tool_handler};
@@ -38,6 +38,9 @@ const CACHE_TTL_MS: u64 = 5 * 60 * 1000;
 
 /// Where a result names the server in its `_meta`.
 const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
+
+/// The methods that are served.
+const METHODS: &[&str] = &["initialize", "ping", "server/discover", "tools/call", "tools/list"];
 
 /// The MCP revisions that are served, oldest first.
 pub(crate) const PROTOCOL_VERSIONS: &[ProtocolVersion] =
@@ -195,6 +198,20 @@ impl ServerHandler for McpServer {
     ) -> Result<InitializeResult, ErrorData> {
         self.admit(&context, "initialize")?;
         self.negotiate_initialize(&request)
+    }
+
+    /// What rmcp could not read as any method it knows: of one that is served here, the parameters are wrong (JSON-RPC 2.0 §5.1).
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, .. } = request;
+        Err(if METHODS.contains(&&*method) {
+            ErrorData::invalid_params(format!("the parameters of {method} cannot be read"), None)
+        } else {
+            ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None)
+        })
     }
 
     async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
