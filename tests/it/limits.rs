@@ -215,6 +215,39 @@ async fn nothing_is_smuggled_behind_a_chunked_body() {
 }
 
 #[tokio::test]
+async fn after_a_refusal_the_connection_goes_on_or_is_said_to_end() {
+    let world = World::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = handler::app(world.process);
+    tokio::spawn(shared::host::serve::until_stopped(listener, app, Limits::default(), std::future::pending()));
+    let read = async |connection: &mut TcpStream| {
+        let mut answer = vec![0; 4_096];
+        let length = connection.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    };
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
+
+    // Head and body in two segments, as many clients send them.
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    connection.write_all(b"{}").await.unwrap();
+    let refusal = read(&mut connection).await;
+    assert!(refusal.starts_with("HTTP/1.1 401 ") && !refusal.contains("connection: close"), "{refusal}");
+    connection.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(read(&mut connection).await.starts_with("HTTP/1.1 200 "));
+
+    // A body that never comes, and one that waits for leave.
+    for more in ["\r\n", "Expect: 100-continue\r\n\r\n"] {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(format!("{head}{more}").as_bytes()).await.unwrap();
+        let refusal = read(&mut connection).await;
+        assert!(refusal.starts_with("HTTP/1.1 401 ") && refusal.contains("connection: close"), "{refusal}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_many_messages_never_reaches_the_protocol() {
     let world = World::start().await;
     let token = world.emulator.token(User::Alice).build();

@@ -4,10 +4,12 @@
 //! header any more: the inbound token must never travel on (MCP 2026-07-28, Authorization, "Token Handling").
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue};
+use http_body_util::{BodyExt as _, Limited};
 use tracing::{Instrument as _, info_span};
 
 use super::bearer::BearerToken;
@@ -16,6 +18,12 @@ use super::error::AuthError;
 use crate::moment::Moment;
 use crate::process::Process;
 use crate::telemetry::request::RequestLog;
+
+/// How much of a refused request's body is read and thrown away.
+const DISCARDED_BYTES: usize = 64 * 1024;
+
+/// For how long.
+const DISCARD_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Who was let in, and what goes with the request from here on.
 #[derive(Clone, Debug)]
@@ -66,7 +74,7 @@ where
     };
     let place = match process.limits.enter() {
         Ok(place) => place,
-        Err(refusal) => return refused(&refusal),
+        Err(refusal) => return without_body(refused(&refusal), request).await,
     };
     let started = Moment::now();
     let token = BearerToken::from_request(request.headers(), request.uri().query());
@@ -74,10 +82,10 @@ where
     log.verified(verified.as_ref().ok(), Moment::now().since(started));
     let caller = match verified {
         Ok(caller) => caller,
-        Err(refusal) => return refused(&refusal),
+        Err(refusal) => return without_body(refused(&refusal), request).await,
     };
     if let Err(refusal) = process.limits.admit(&caller) {
-        return refused(&refusal);
+        return without_body(refused(&refusal), request).await;
     }
     request.headers_mut().remove(AUTHORIZATION);
     let slot = RefusalSlot::default();
@@ -87,6 +95,20 @@ where
         Some(refusal) => refused(refusal),
         None => place.until_sent(response),
     }
+}
+
+/// The refusal of a request whose body nobody looks at. It is read to its end all the same, if that is near: a client goes on over
+/// the same connection at once (to the metadata that the 401 names), and a connection with a rest of a body in it is closed.
+/// Otherwise the answer says that it will be (RFC 9112 §9.6).
+async fn without_body(mut refusal: Response, request: Request) -> Response {
+    // Who waits for leave to send its body does not get it.
+    let waits = request.headers().contains_key(EXPECT);
+    let reading = Limited::new(request.into_body(), DISCARDED_BYTES).collect();
+    let is_read = !waits && matches!(tokio::time::timeout(DISCARD_TIMEOUT, reading).await, Ok(Ok(_)));
+    if !is_read {
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    refusal
 }
 
 async fn authenticate(
