@@ -1,5 +1,8 @@
 //! The protocol: both eras on one endpoint, and answers to what is no request.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::body::Body;
 use emulator::User;
 use http::Request;
@@ -137,15 +140,24 @@ async fn only_post_is_allowed_once_the_caller_is_known() {
 }
 
 #[tokio::test]
-async fn the_body_is_not_read_before_the_caller_is_known() {
+async fn of_the_body_of_a_stranger_little_is_read_and_nothing_kept() {
+    const CHUNK: usize = 1_024;
     let world = World::start().await;
-    let endless = futures::stream::unfold((), |()| async {
-        panic!("the body was read");
-        #[expect(unreachable_code, reason = "gives the stream its type")]
-        Some((Ok::<_, std::io::Error>("x"), ()))
+    let read = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&read);
+    let endless = futures::stream::repeat_with(move || {
+        counted.fetch_add(CHUNK, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(vec![b'x'; CHUNK])
     });
-    let request = Request::post("/mcp").header("host", "127.0.0.1").body(Body::from_stream(endless)).unwrap();
-    check(&world.send(request).await, "401");
+    let silent = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    for body in [Body::from_stream(endless), Body::from_stream(silent)] {
+        let request = Request::post("/mcp").header("host", "127.0.0.1").body(body).unwrap();
+        let reply = world.send(request).await;
+        check(&reply, "401");
+        assert_eq!(reply.headers["connection"], "close", "a rest is left in it");
+    }
+    let read = read.load(Ordering::Relaxed);
+    assert!(read <= 65 * CHUNK, "{read} bytes");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What stands in front of every protected route: bearer → keys → verifier → [`Caller`], or a refusal.
 //!
-//! It runs before the body is read. Behind it there is an [`Admitted`] in the request's extensions and no `Authorization`
+//! It decides before the body is read. Behind it there is an [`Admitted`] in the request's extensions and no `Authorization`
 //! header any more: the inbound token must never travel on (MCP 2026-07-28, Authorization, "Token Handling").
 
 use std::sync::{Arc, OnceLock};
