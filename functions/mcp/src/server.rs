@@ -39,8 +39,8 @@ const CACHE_TTL_MS: u64 = 5 * 60 * 1000;
 /// Where a result names the server in its `_meta`.
 const SERVER_INFO_KEY: &str = "io.modelcontextprotocol/serverInfo";
 
-/// The methods that are served.
-const METHODS: &[&str] = &["initialize", "ping", "server/discover", "tools/call", "tools/list"];
+/// The methods that are served to the newest clients; `initialize` and `ping` are gone in 2026-07-28.
+const METHODS: &[&str] = &["server/discover", "tools/call", "tools/list"];
 
 /// The MCP revisions that are served, oldest first.
 pub(crate) const PROTOCOL_VERSIONS: &[ProtocolVersion] =
@@ -200,7 +200,7 @@ impl ServerHandler for McpServer {
         self.negotiate_initialize(&request)
     }
 
-    /// What rmcp could not read as any method it knows: of one that is served here, the parameters are wrong (JSON-RPC 2.0 §5.1).
+    /// What rmcp could not read as any method it knows: if it is one, its parameters are wrong (JSON-RPC 2.0 §5.1).
     async fn on_custom_request(
         &self,
         request: CustomRequest,
