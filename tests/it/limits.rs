@@ -185,10 +185,7 @@ async fn one_connection_too_many_is_told_so() {
 #[tokio::test]
 async fn nothing_is_smuggled_behind_a_chunked_body() {
     let world = World::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let app = handler::app(world.process);
-    tokio::spawn(shared::host::serve::until_stopped(listener, app, Limits::default(), std::future::pending()));
+    let address = world.listen().await;
     let second = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let answers = async |first: String| {
         let mut connection = TcpStream::connect(address).await.unwrap();
@@ -217,10 +214,7 @@ async fn nothing_is_smuggled_behind_a_chunked_body() {
 #[tokio::test]
 async fn after_a_refusal_the_connection_goes_on_or_is_said_to_end() {
     let world = World::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let app = handler::app(world.process);
-    tokio::spawn(shared::host::serve::until_stopped(listener, app, Limits::default(), std::future::pending()));
+    let address = world.listen().await;
     let read = async |connection: &mut TcpStream| {
         let mut answer = vec![0; 4_096];
         let length = connection.read(&mut answer).await.unwrap();
@@ -245,6 +239,25 @@ async fn after_a_refusal_the_connection_goes_on_or_is_said_to_end() {
         let refusal = read(&mut connection).await;
         assert!(refusal.starts_with("HTTP/1.1 401 ") && refusal.contains("connection: close"), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn a_stranger_whose_body_never_comes_takes_nobodys_place() {
+    let world = World::with(&[("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
+    let (address, token) = (world.listen().await, world.emulator.token(User::Alice).build());
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 1_024];
+    let refused = async { connection.read(&mut answer).await.unwrap() };
+    let others = async {
+        for _ in 0..20 {
+            check(&world.list_tools(&token).await, "200");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (length, ()) = tokio::join!(refused, others);
+    assert!(answer[..length].starts_with(b"HTTP/1.1 401 "));
 }
 
 #[tokio::test]

@@ -82,9 +82,13 @@ where
     log.verified(verified.as_ref().ok(), Moment::now().since(started));
     let caller = match verified {
         Ok(caller) => caller,
-        Err(refusal) => return without_body(refused(&refusal), request).await,
+        Err(refusal) => {
+            drop(place);
+            return without_body(refused(&refusal), request).await;
+        }
     };
     if let Err(refusal) = process.limits.admit(&caller) {
+        drop(place);
         return without_body(refused(&refusal), request).await;
     }
     request.headers_mut().remove(AUTHORIZATION);
@@ -99,12 +103,20 @@ where
 
 /// The refusal of a request whose body nobody looks at. It is read to its end all the same, if that is near: a client goes on over
 /// the same connection at once (to the metadata that the 401 names), and a connection with a rest of a body in it is closed.
-/// Otherwise the answer says that it will be (RFC 9112 §9.6).
+/// Otherwise the answer says that it will be (RFC 9112 §9.6). Whoever waits for it here must hold no place among the calls.
 async fn without_body(mut refusal: Response, request: Request) -> Response {
     // Who waits for leave to send its body does not get it.
     let waits = request.headers().contains_key(EXPECT);
-    let reading = Limited::new(request.into_body(), DISCARDED_BYTES).collect();
-    let is_read = !waits && matches!(tokio::time::timeout(DISCARD_TIMEOUT, reading).await, Ok(Ok(_)));
+    let mut body = Limited::new(request.into_body(), DISCARDED_BYTES);
+    let discarding = async {
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return false;
+            }
+        }
+        true
+    };
+    let is_read = !waits && tokio::time::timeout(DISCARD_TIMEOUT, discarding).await.unwrap_or(false);
     if !is_read {
         refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
