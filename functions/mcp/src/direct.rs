@@ -142,7 +142,8 @@ impl Direct {
         context.meta = meta;
         // As the transport does it: tools find the caller in there.
         context.extensions.insert(parts);
-        let (status, message) = match self.server.handle_request(request, context).await {
+        // Its future is large, and would be copied with each that is built round it.
+        let (status, message) = match Box::pin(self.server.handle_request(request, context)).await {
             Ok(result) => (StatusCode::OK, ServerJsonRpcMessage::response(result, id)),
             Err(error) => (status_of(&error, version), JsonRpcMessage::error(error, Some(id))),
         };
