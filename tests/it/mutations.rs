@@ -3,6 +3,7 @@
 use emulator::User;
 use proptest::prelude::*;
 use shared::auth::bearer::BearerToken;
+use shared::moment::Moment;
 use tokio::runtime::Runtime;
 
 use crate::world::World;
@@ -14,7 +15,7 @@ fn accepted(runtime: &Runtime, world: &World, text: &str) -> bool {
     let Ok(value) = http::HeaderValue::try_from(format!("Bearer {text}")) else { return false };
     let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
     let Ok(token) = BearerToken::from_request(&headers, None) else { return false };
-    runtime.block_on(world.process.verifier.authenticate(token, &world.process.jwks)).is_ok()
+    runtime.block_on(world.process.verifier.authenticate(token, &world.process.jwks, Moment::now())).is_ok()
 }
 
 fn world() -> (Runtime, World, String) {

@@ -58,7 +58,7 @@ impl TokenVerifier {
         rows.extend(shape(parsed.as_ref().err()));
         match (&parsed, jwks) {
             (Ok(unverified), Some(jwks)) => {
-                let key = jwks.key(&unverified.unverified_kid, || true).await;
+                let key = jwks.key(&unverified.unverified_kid, now, || true).await;
                 rows.extend(signature(unverified, key.as_deref()));
             }
             _ => rows.extend(["token.key", "token.signature"].map(|check| skipped(check, "not looked at"))),

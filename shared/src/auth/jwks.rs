@@ -105,9 +105,9 @@ impl JwksCache {
     pub async fn key(
         &'static self,
         unverified_kid: &str,
+        now: Moment,
         looks_like_ours: impl FnOnce() -> bool,
     ) -> Result<Arc<VerificationKey>, AuthError> {
-        let now = Moment::now();
         let keys = self.keys.load();
         if let Some(key) = keys.lookup(unverified_kid, now, self.key_ttl) {
             let key = Arc::clone(key);

@@ -1,7 +1,7 @@
 //! The strict look at a compact token before anything is believed: shape, encoding, header.
 //!
-//! jsonwebtoken checks the signature; it accepts `crit`, any `typ` and more (RFC 8725 lists what that has cost others), so all of
-//! that is decided here, before a key is even looked up.
+//! jsonwebtoken would accept `crit`, any `typ` and more (RFC 8725 lists what that has cost others), so all of that is decided here,
+//! before a key is even looked up.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,8 +32,8 @@ const SIGNATURE_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 pub(crate) struct UnverifiedJws<'a> {
     /// What is signed: header and claims as they were sent (RFC 7515 §2, "JWS Signing Input").
     pub(crate) signing_input: &'a [u8],
-    /// The signature in base64url.
-    pub(crate) unverified_signature: &'a str,
+    /// The signature's bytes.
+    pub(crate) unverified_signature: Vec<u8>,
     /// The key identifier the header names.
     pub(crate) unverified_kid: String,
     /// What the claims say, if they are all there and of the types that Entra gives them.
@@ -47,19 +47,19 @@ pub(crate) fn parse(token: &str) -> Result<UnverifiedJws<'_>, TokenFault> {
         let (header, claims) = signing_input.split_once('.')?;
         (!claims.contains('.')).then_some((signing_input, header, claims, signature))
     };
-    let (signing_input, header, claims, unverified_signature) =
-        three_parts().ok_or(TokenFault::Malformed("not three parts"))?;
+    let (signing_input, header, claims, signature) = three_parts().ok_or(TokenFault::Malformed("not three parts"))?;
     let kid = acceptable_kid(read(header, || TokenFault::Header("alg, kid or typ"))?)?;
     let claims = match read(claims, || TokenFault::Claims) {
         Err(fault) if fault != TokenFault::Claims => return Err(fault),
         claims => claims,
     };
-    if !SIGNATURE_BYTES.contains(&decode(unverified_signature)?.len()) {
+    let signature = decode(signature)?;
+    if !SIGNATURE_BYTES.contains(&signature.len()) {
         return Err(TokenFault::Signature);
     }
     Ok(UnverifiedJws {
         signing_input: signing_input.as_bytes(),
-        unverified_signature,
+        unverified_signature: signature,
         unverified_kid: kid,
         unverified_claims: claims,
     })

@@ -78,7 +78,7 @@ where
     };
     let started = Moment::now();
     let token = BearerToken::from_request(request.headers(), request.uri().query());
-    let verified = authenticate(process, token).instrument(info_span!("auth.verify")).await;
+    let verified = authenticate(process, token, started).instrument(info_span!("auth.verify")).await;
     log.verified(verified.as_ref().ok(), Moment::now().since(started));
     let caller = match verified {
         Ok(caller) => caller,
@@ -126,6 +126,7 @@ async fn without_body(mut refusal: Response, request: Request) -> Response {
 async fn authenticate(
     process: &'static Process,
     token: Result<BearerToken<'_>, AuthError>,
+    now: Moment,
 ) -> Result<Arc<Caller>, AuthError> {
-    process.verifier.authenticate(token?, &process.jwks).await
+    process.verifier.authenticate(token?, &process.jwks, now).await
 }

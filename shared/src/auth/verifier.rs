@@ -1,10 +1,10 @@
 //! The token verifier: [`BearerToken`] and key → [`Caller`].
 //!
-//! Order: shape and header (`jws`), key, signature (jsonwebtoken), times, then what Entra's tokens must say (claims-validation). Every row has its test in `tests/it/vectors/tokens.json`.
+//! Order: shape and header (`jws`), key, signature, times, then what Entra's tokens must say (claims-validation). Every row has its test in `tests/it/vectors/tokens.json`.
 
 use std::sync::Arc;
 
-use jsonwebtoken::{Algorithm, crypto};
+use jsonwebtoken::signature::Verifier as _;
 use secrecy::SecretString;
 
 use super::bearer::BearerToken;
@@ -53,7 +53,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Verifies a token against the cached keys, unless it was verified a moment ago; asks for new keys only if the key is
+    /// Verifies a token now, against the cached keys, unless it was verified a moment ago; asks for new keys only if the key is
     /// unknown and the token looks like one of ours in every other way.
     ///
     /// # Errors
@@ -63,14 +63,15 @@ impl TokenVerifier {
         &self,
         token: BearerToken<'_>,
         jwks: &'static JwksCache,
+        now: Moment,
     ) -> Result<Arc<Caller>, AuthError> {
-        let now = Moment::now();
         if let Some(caller) = self.verified.hit(token.digest(), jwks, now) {
             return Ok(caller);
         }
         let unverified = jws::parse(token.expose()).map_err(AuthError::InvalidToken)?;
         let looks_like_ours = || self.looks_like_ours(&unverified, now);
-        let key = jwks.key(&unverified.unverified_kid, looks_like_ours).await?;
+        let key = jwks.key(&unverified.unverified_kid, now, looks_like_ours).await?;
+        // That may have taken its time.
         let now = Moment::now();
         let caller = Arc::new(self.caller(&token, unverified, &key, now).map_err(AuthError::InvalidToken)?);
         self.verified.keep(&caller, key, now);
@@ -208,9 +209,7 @@ pub(super) fn client_of(claims: &AccessTokenClaims) -> Option<&str> {
 
 /// Whether the key's owner signed exactly this header and these claims (RFC 7515 §5.2).
 pub(super) fn is_signed(unverified: &UnverifiedJws<'_>, key: &VerificationKey) -> bool {
-    let UnverifiedJws { unverified_signature, signing_input, .. } = unverified;
-    let verified = crypto::verify(unverified_signature, signing_input, key.decoding_key(), Algorithm::RS256);
-    verified.is_ok_and(|verified| verified)
+    key.verify(unverified.signing_input, &unverified.unverified_signature).is_ok()
 }
 
 /// Whether the token is good now (RFC 7519 §4.1.4 and §4.1.5).

@@ -28,7 +28,7 @@ pub(super) async fn look(process: &'static Process, pasted: &SecretString, optio
     if options.reach == Reach::Nobody {
         return checks;
     }
-    match process.verifier.authenticate(token, &process.jwks).await {
+    match process.verifier.authenticate(token, &process.jwks, Moment::now()).await {
         Ok(caller) => {
             checks.push(Check::ok("token", "the server accepts it"));
             let missing = TOOLS.iter().filter(|tool| !caller.has_scope(tool.scope) && caller.assertion().is_some());

@@ -96,7 +96,7 @@ async fn tools_panel(process: &'static Process, emulator: &Emulator) -> Panel {
 }
 
 async fn tokens_panel(process: &'static Process, app: &Router, emulator: &Emulator) -> Panel {
-    let key = process.jwks.key(emulator.signing_key().kid(), || false).await.expect("a key");
+    let key = process.jwks.key(emulator.signing_key().kid(), Moment::now(), || false).await.expect("a key");
     let (mut seen, mut new) = (Vec::new(), Vec::new());
     for groups in [0, 20, 200, 500] {
         let groups: Vec<String> = (0..groups).map(|group| format!("{group:08x}-aaaa-bbbb-cccc-dddddddddddd")).collect();

@@ -12,6 +12,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request};
 use shared::auth::bearer::BearerToken;
 use shared::auth::error::{AuthError, TokenFault};
+use shared::moment::Moment;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
@@ -30,20 +31,22 @@ pub(crate) fn measure() {
     let token = emulator.token(User::Alice).build();
     let known = headers(&token);
     let bearer = |headers| BearerToken::from_request(headers, None).expect("a token");
-    let authenticate = |headers| runtime.block_on(process.verifier.authenticate(bearer(headers), &process.jwks));
+    let authenticate =
+        |headers| runtime.block_on(process.verifier.authenticate(bearer(headers), &process.jwks, Moment::now()));
 
     criterion.bench_function("header: parse and hash", |bencher| bencher.iter(|| black_box(bearer(black_box(&known)))));
     let caller = authenticate(&known).expect("a caller");
     criterion
         .bench_function("verify: hit", |bencher| bencher.iter(|| authenticate(black_box(&known)).expect("a caller")));
-    let key = runtime.block_on(process.jwks.key(emulator.signing_key().kid(), || false)).expect("a key");
+    let key = runtime.block_on(process.jwks.key(emulator.signing_key().kid(), Moment::now(), || false)).expect("a key");
     criterion.bench_function("verify: miss", |bencher| {
-        let now = shared::moment::Moment::now();
+        let now = Moment::now();
         bencher.iter(|| process.verifier.verify(&bearer(black_box(&known)), &key, now).expect("a caller"));
     });
     let kid = emulator.signing_key().kid().to_owned();
     criterion.bench_function("key look-up", |bencher| {
-        bencher.iter(|| runtime.block_on(process.jwks.key(black_box(&kid), || false)).expect("a key"));
+        let now = Moment::now();
+        bencher.iter(|| runtime.block_on(process.jwks.key(black_box(&kid), now, || false)).expect("a key"));
     });
     let exchange = || runtime.block_on(process.obo.acquire_token(&caller, &["User.Read"])).expect("a token");
     exchange();

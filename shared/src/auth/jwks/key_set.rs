@@ -4,9 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::error::KeyRejected;
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::crypto::JwtVerifier;
+use jsonwebtoken::signature::{self, Verifier};
 use serde_json::Value;
 
 use crate::auth::jws::is_kid;
@@ -25,27 +29,44 @@ const EXPONENT: &[u8] = &[1, 0, 1];
 const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A public RSA key that may verify this tenant's tokens.
+///
+/// It is jsonwebtoken's verifier for RS256 (RFC 7518 §3.3), by the same aws-lc-rs as jsonwebtoken's own, which makes the key anew for
+/// each token.
 #[derive(Clone)]
 pub struct VerificationKey {
     kid: Box<str>,
     modulus: Box<[u8]>,
-    decoding: DecodingKey,
+    parsed: ParsedPublicKey,
 }
 
 impl VerificationKey {
+    /// The key with that modulus (big-endian, no leading zeros).
+    fn new(kid: &str, modulus: &[u8]) -> Result<Self, KeyRejected> {
+        let parsed =
+            RsaPublicKeyComponents { n: modulus, e: EXPONENT }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)?;
+        Ok(Self { kid: kid.into(), modulus: modulus.into(), parsed })
+    }
+
     /// A key that verifies nothing, for unit tests of what comes after.
     #[cfg(test)]
     pub(crate) fn imagined(kid: &str, byte: u8) -> Self {
-        let modulus: Box<[u8]> = [byte; 256].into();
-        Self { kid: kid.into(), decoding: DecodingKey::from_rsa_raw_components(&modulus, EXPONENT), modulus }
+        Self::new(kid, &[byte; 256]).unwrap()
     }
 
     pub(crate) fn kid(&self) -> &str {
         &self.kid
     }
+}
 
-    pub(crate) fn decoding_key(&self) -> &DecodingKey {
-        &self.decoding
+impl Verifier<Vec<u8>> for VerificationKey {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        self.parsed.verify_sig(message, signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl JwtVerifier for VerificationKey {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
     }
 }
 
@@ -200,8 +221,7 @@ fn parse_key(entry: &Value, tenant_id: &str, issuers: &[String]) -> Result<Verif
     if number("e").as_deref() != Some(EXPONENT) {
         return Err("exponent is not 65537");
     }
-    let decoding = DecodingKey::from_rsa_raw_components(modulus, EXPONENT);
-    Ok(VerificationKey { kid: kid.into(), modulus: modulus.into(), decoding })
+    VerificationKey::new(kid, modulus).map_err(|_| "not an RSA key's modulus")
 }
 
 #[cfg(test)]
