@@ -65,6 +65,15 @@ impl Limits {
     pub fn enter(&self) -> Result<Place, AuthError> {
         let wait = |not_until: governor::NotUntil<_>| not_until.wait_time_from(self.clock.now());
         self.everybody.check().map_err(|until| AuthError::TooManyRequests("from everybody", wait(until)))?;
+        self.place()
+    }
+
+    /// A place for a call that gave its first one back. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Overloaded`].
+    pub(super) fn place(&self) -> Result<Place, AuthError> {
         Arc::clone(&self.room).try_acquire_owned().map(Place).map_err(|_| AuthError::Overloaded)
     }
 

@@ -3,7 +3,10 @@
 //! It decides before the body is read. Behind it there is an [`Admitted`] in the request's extensions and no `Authorization`
 //! header any more: the inbound token must never travel on (MCP 2026-07-28, Authorization, "Token Handling").
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -15,6 +18,7 @@ use tracing::{Instrument as _, info_span};
 use super::bearer::BearerToken;
 use super::caller::Caller;
 use super::error::AuthError;
+use super::limits::Place;
 use crate::moment::Moment;
 use crate::process::Process;
 use crate::telemetry::request::RequestLog;
@@ -78,14 +82,11 @@ where
     };
     let started = Moment::now();
     let token = BearerToken::from_request(request.headers(), request.uri().query());
-    let verified = authenticate(process, token, started).instrument(info_span!("auth.verify")).await;
-    log.verified(verified.as_ref().ok(), Moment::now().since(started));
-    let caller = match verified {
-        Ok(caller) => caller,
-        Err(refusal) => {
-            drop(place);
-            return without_body(refused(&refusal), request).await;
-        }
+    let verified = authenticate(process, token, started, place).await;
+    log.verified(verified.as_ref().ok().map(|(caller, _)| caller), Moment::now().since(started));
+    let (caller, place) = match verified {
+        Ok(verified) => verified,
+        Err(refusal) => return without_body(refused(&refusal), request).await,
     };
     if let Err(refusal) = process.limits.admit(&caller) {
         drop(place);
@@ -123,10 +124,22 @@ async fn without_body(mut refusal: Response, request: Request) -> Response {
     refusal
 }
 
+/// The caller, and its place. Nothing is ever waited for here but keys, and who waits for those has not been vouched for: it holds no
+/// place meanwhile.
 async fn authenticate(
     process: &'static Process,
     token: Result<BearerToken<'_>, AuthError>,
     now: Moment,
-) -> Result<Arc<Caller>, AuthError> {
-    process.verifier.authenticate(token?, &process.jwks, now).await
+    place: Place,
+) -> Result<(Arc<Caller>, Place), AuthError> {
+    let verifying = process.verifier.authenticate(token?, &process.jwks, now);
+    let mut verifying = pin!(verifying.instrument(info_span!("auth.verify")));
+    match poll_fn(|context| Poll::Ready(verifying.as_mut().poll(context))).await {
+        Poll::Ready(verified) => Ok((verified?, place)),
+        Poll::Pending => {
+            drop(place);
+            let caller = verifying.await?;
+            Ok((caller, process.limits.place()?))
+        }
+    }
 }
