@@ -412,3 +412,18 @@ async fn a_flood_of_strangers_is_not_a_flood_of_lines() {
     let lines = log.matches("missing_token").count();
     assert!((20..300).contains(&lines), "{lines}");
 }
+
+#[tokio::test]
+async fn nor_is_it_while_they_are_answered_with_an_error_of_ours() {
+    let emulator = Emulator::start().await;
+    let token = emulator.token(User::Alice).build();
+    emulator.stop().await;
+    let handler = Handler::start(world::settings_for(&emulator.base_url(), &[])).await;
+    for _ in 0..300 {
+        check(&handler.post(&token, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).await, "503");
+    }
+    handler.terminate();
+    let (log, _) = handler.output().await;
+    let lines = log.matches("keys_unavailable").count();
+    assert!((20..300).contains(&lines), "{lines}");
+}

@@ -14,7 +14,7 @@
 //! | `graph_requests` | how often Graph was asked |
 //!
 //! The target is `request`. Level `info`; `warn` where the answer is a 5xx; `debug` for pings and for what nobody vouches
-//! for beyond a few lines a second, because one line for each request of a flood would be a second flood.
+//! for beyond a few lines a second, whatever the answer, because one line for each request of a flood would be a second flood.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -252,10 +252,10 @@ impl Drop for Ending {
             self.span.record("error.type", error);
         }
         let _in_span = self.span.enter();
-        if failed {
-            line!(warn, self, facts, outcome, took);
-        } else if self.is_ping() || (facts.caller.is_none() && self.process.lines.0.check().is_err()) {
+        if self.is_ping() || (facts.caller.is_none() && self.process.lines.0.check().is_err()) {
             line!(debug, self, facts, outcome, took);
+        } else if failed {
+            line!(warn, self, facts, outcome, took);
         } else {
             line!(info, self, facts, outcome, took);
         }
