@@ -30,8 +30,8 @@ const PRIVATE_MEMBERS: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A public RSA key that may verify this tenant's tokens.
 ///
-/// It is jsonwebtoken's verifier for RS256 (RFC 7518 §3.3), by the same aws-lc-rs as jsonwebtoken's own, which makes the key anew for
-/// each token.
+/// A verifier for RS256 (RFC 7518 §3.3) as jsonwebtoken defines it. jsonwebtoken's own one, over the same aws-lc-rs, would make the key
+/// anew for each token.
 #[derive(Clone)]
 pub struct VerificationKey {
     kid: Box<str>,
@@ -211,17 +211,19 @@ fn parse_key(entry: &Value, tenant_id: &str, issuers: &[String]) -> Result<Verif
     }
     let number = |name: &str| text(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let modulus = number("n").ok_or("no usable modulus")?;
+    // One octet for the sign, as ASN.1 writes it, is not of the number; more are no spelling of one (RFC 7518 §2).
     let modulus = modulus.strip_prefix(&[0]).unwrap_or(&modulus);
-    let leading_zeros = modulus.first().map_or(8, |byte| byte.leading_zeros() as usize);
-    let bits = modulus.len() * 8 - leading_zeros.min(modulus.len() * 8);
-    let odd = modulus.last().is_some_and(|byte| byte % 2 == 1);
-    if !MODULUS_BITS.contains(&bits) || !odd {
-        return Err("modulus of another size");
+    let (Some(first @ 1..), Some(last)) = (modulus.first(), modulus.last()) else {
+        return Err("no modulus, or leading zeros before it");
+    };
+    let bits = modulus.len() * 8 - first.leading_zeros() as usize;
+    if !MODULUS_BITS.contains(&bits) || last % 2 == 0 {
+        return Err("modulus of another size, or even");
     }
     if number("e").as_deref() != Some(EXPONENT) {
         return Err("exponent is not 65537");
     }
-    VerificationKey::new(kid, modulus).map_err(|_| "not an RSA key's modulus")
+    VerificationKey::new(kid, modulus).map_err(|_| "not taken by aws-lc")
 }
 
 #[cfg(test)]
