@@ -102,6 +102,45 @@ async fn a_key_published_for_another_tenant_verifies_nothing_here() {
 }
 
 #[tokio::test]
+async fn strangers_who_wait_for_keys_take_nobodys_place() {
+    let world = World::with(&[("MAX_REQUESTS_IN_FLIGHT", "1")]).await;
+    let good = world.emulator.token(User::Alice).build();
+    let before = world.emulator.counters().keys;
+    world.emulator.faults().times(Endpoint::Keys, 1, Fault::Delay(Duration::from_millis(500)));
+    let strangers = async {
+        let stranger = with_kid(&world, "unknown-kid");
+        join_all((0..20).map(|_| world.list_tools(&stranger))).await
+    };
+    let others = async {
+        while world.emulator.counters().keys == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for _ in 0..20 {
+            check(&world.list_tools(&good).await, "200");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (strangers, ()) = tokio::join!(strangers, others);
+    assert!(strangers.iter().all(|reply| reply.label() == "401 invalid_token"));
+    assert_eq!(world.process.limits.room(), 1);
+}
+
+#[tokio::test]
+async fn a_rotation_during_an_outage_sends_nobody_to_sign_in_again() {
+    let world = World::start().await;
+    let before = world.emulator.counters().keys;
+    world.emulator.rotate_keys();
+    world.emulator.faults().set(Endpoint::Keys, Fault::Status { status: 500, retry_after: None });
+    let token = world.emulator.token(User::Alice).build();
+    for _ in 0..10 {
+        let reply = world.list_tools(&token).await;
+        check(&reply, "503");
+        assert!(!reply.headers.contains_key("www-authenticate"));
+    }
+    assert!(world.emulator.counters().keys - before <= 3);
+}
+
+#[tokio::test]
 async fn entra_down_after_the_keys_are_there_costs_no_request() {
     let world = World::start().await;
     let token = world.emulator.token(User::Alice).build();

@@ -7,7 +7,7 @@ mod fetch;
 pub(crate) mod key_set;
 mod refresh_budget;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -97,11 +97,12 @@ impl JwksCache {
     /// The key with that identifier.
     ///
     /// An unknown identifier is worth one question to Entra within this very request if `looks_like_ours` says so and the
-    /// budget allows; everything else is answered from memory.
+    /// budget allows; everything else is answered from memory, as it is `now`.
     ///
     /// # Errors
     ///
-    /// [`AuthError::KeysUnavailable`] while there are no keys, or if asking failed; [`TokenFault::UnknownKey`] otherwise.
+    /// [`AuthError::KeysUnavailable`] while there are no keys, or if asking failed, now or the last time; [`TokenFault::UnknownKey`]
+    /// otherwise.
     pub async fn key(
         &'static self,
         unverified_kid: &str,
@@ -123,7 +124,7 @@ impl JwksCache {
             return Err(unknown());
         }
         let Some(flight) = self.flight_for_a_miss(empty, now) else {
-            return Err(if empty { unavailable() } else { unknown() });
+            return Err(if empty || self.lock_budget().is_failing() { unavailable() } else { unknown() });
         };
         match tokio::time::timeout(REQUEST_WAIT, flight.landed()).await {
             Ok(Ok(Ok(()))) => {
@@ -174,7 +175,7 @@ impl JwksCache {
         if let Some(flight) = self.flights.in_flight(&()) {
             return Some(flight);
         }
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budget = self.lock_budget();
         let granted = if empty { budget.take_when_empty(now, EMPTY_RETRY) } else { budget.take(now) };
         drop(budget);
         granted.then(|| self.fetch())
@@ -185,7 +186,7 @@ impl JwksCache {
     fn catch_up(&'static self, fetched_at: Option<Moment>, now: Moment) {
         let overdue = self.refresh_interval + self.refresh_interval / 5;
         if fetched_at.is_some_and(|fetched_at| now.since(fetched_at) > overdue) {
-            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut budget = self.lock_budget();
             if budget.take_when_overdue(now) {
                 drop(budget);
                 drop(self.fetch());
@@ -193,13 +194,19 @@ impl JwksCache {
         }
     }
 
+    fn lock_budget(&self) -> MutexGuard<'_, RefreshBudget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The fetch in the air, or a new one.
     fn fetch(&'static self) -> Flight<Result<(), FetchError>> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).attempted(Moment::now());
+        self.lock_budget().attempted(Moment::now());
         self.flights.join((), || {
             let fetch = async move {
                 let fetch = tokio::time::timeout(LONGEST_FETCH, self.source.fetch(Moment::now()));
-                match fetch.await.unwrap_or(Err(FetchError::Stuck)) {
+                let fetched = fetch.await.unwrap_or(Err(FetchError::Stuck));
+                self.lock_budget().ended(fetched.is_err());
+                match fetched {
                     Ok(keys) => {
                         self.metrics.keys_fetched("ok");
                         self.take_in(keys);

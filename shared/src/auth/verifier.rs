@@ -53,7 +53,7 @@ impl TokenVerifier {
         }
     }
 
-    /// Verifies a token now, against the cached keys, unless it was verified a moment ago; asks for new keys only if the key is
+    /// Verifies a token against the keys of `now`, unless it was verified a moment ago; asks for new keys only if the key is
     /// unknown and the token looks like one of ours in every other way.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl TokenVerifier {
         let unverified = jws::parse(token.expose()).map_err(AuthError::InvalidToken)?;
         let looks_like_ours = || self.looks_like_ours(&unverified, now);
         let key = jwks.key(&unverified.unverified_kid, now, looks_like_ours).await?;
-        // That may have taken its time.
+        // The key may have been waited for, and the token's end reached.
         let now = Moment::now();
         let caller = Arc::new(self.caller(&token, unverified, &key, now).map_err(AuthError::InvalidToken)?);
         self.verified.keep(&caller, key, now);

@@ -11,22 +11,37 @@ const BURST: u32 = 3;
 /// one made-up `kid` from spending the only refresh just before a real rollover.
 const REFILL: Duration = Duration::from_mins(5);
 
+/// While fetching fails and the burst is spent: how far apart the attempts are, so that a rotation during an outage is found soon
+/// after it.
+const RETRY: Duration = Duration::from_secs(30);
+
 /// A token bucket over moments that are handed in.
 #[derive(Debug)]
 pub(crate) struct RefreshBudget {
     left: u32,
     refilled_at: Moment,
     attempted_at: Option<Moment>,
+    failing: bool,
 }
 
 impl RefreshBudget {
     pub(crate) fn new(now: Moment) -> Self {
-        Self { left: BURST, refilled_at: now, attempted_at: None }
+        Self { left: BURST, refilled_at: now, attempted_at: None, failing: false }
     }
 
     /// Notes an attempt, by whomever.
     pub(crate) fn attempted(&mut self, now: Moment) {
         self.attempted_at = Some(now);
+    }
+
+    /// Notes how it ended.
+    pub(crate) fn ended(&mut self, failed: bool) {
+        self.failing = failed;
+    }
+
+    /// Whether the last attempt that ended failed, so that there may be keys that nobody here has seen.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Whether an unknown `kid` may cause a fetch now.
@@ -36,7 +51,7 @@ impl RefreshBudget {
             self.refilled_at = self.refilled_at.plus(REFILL);
         }
         if self.left == 0 {
-            return false;
+            return self.failing && self.take_when_empty(now, RETRY);
         }
         if self.left == BURST {
             self.refilled_at = now;
@@ -69,6 +84,23 @@ mod tests {
         assert!(!budget.take(start.plus(Duration::from_secs(299))));
         assert!(budget.take(start.plus(Duration::from_mins(5))));
         assert!(!budget.take(start.plus(Duration::from_secs(301))));
+    }
+
+    #[test]
+    fn while_fetching_fails_there_is_one_more_every_half_minute() {
+        let start = Moment::now();
+        let mut budget = RefreshBudget::new(start);
+        let mut at = |second| {
+            let now = start.plus(Duration::from_secs(second));
+            let granted = budget.take(now);
+            if granted {
+                budget.attempted(now);
+                budget.ended(second < 60);
+            }
+            granted
+        };
+        let granted: Vec<u64> = (0..300).filter(|second| at(*second)).collect();
+        assert_eq!(granted, [0, 1, 2, 32, 62]);
     }
 
     #[test]
