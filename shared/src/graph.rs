@@ -153,7 +153,7 @@ impl GraphClient {
         let started = Moment::now();
         let answer = client::send(request, TRY).await;
         let outcome = answer.as_ref().map(|answer| answer.status.as_u16()).map_err(HttpError::class);
-        self.metrics.downstream_request("graph", outcome, Moment::now().since(started));
+        self.metrics.downstream_request("graph", outcome, started.elapsed());
         match outcome {
             Ok(status) => Span::current().record("http.response.status_code", status),
             Err(class) => Span::current().record("error.type", class),

@@ -28,6 +28,12 @@ impl Moment {
         monotonic.max(self.unix.saturating_sub(earlier.unix))
     }
 
+    /// How long ago that was, within one request: by the monotonic clock alone, which is half the reading.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.monotonic.elapsed()
+    }
+
     /// Whole seconds since 1970-01-01T00:00:00Z, as `exp` and `nbf` count them (RFC 7519 §2, `NumericDate`).
     #[must_use]
     pub fn unix_seconds(self) -> u64 {

@@ -29,12 +29,17 @@ use serde::{Deserialize, Deserializer};
 use crate::server::{McpServer, PROTOCOL_VERSIONS, is_modern};
 
 const JSON: &str = "application/json";
+/// How most clients accept both kinds of answer.
+const USUAL_ACCEPT: &str = "application/json, text/event-stream";
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// How an encoded header value begins (MCP 2026-07-28, Streamable HTTP: `=?base64?…?=`).
 const ENCODED: &str = "=?";
+
+/// Room for most answers.
+const USUAL_BYTES: usize = 1_024;
 
 /// The `_meta` keys with which a request asks for messages before its result, which only a stream can carry (MCP 2026-07-28,
 /// Base Protocol, `_meta`).
@@ -147,8 +152,9 @@ impl Direct {
             Ok(result) => (StatusCode::OK, ServerJsonRpcMessage::response(result, id)),
             Err(error) => (status_of(&error, version), JsonRpcMessage::error(error, Some(id))),
         };
-        Ok(match serde_json::to_vec(&message) {
-            Ok(bytes) => (status, [(CONTENT_TYPE, JSON)], bytes).into_response(),
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        Ok(match serde_json::to_writer(&mut bytes, &message) {
+            Ok(()) => (status, [(CONTENT_TYPE, JSON)], bytes).into_response(),
             Err(cause) => {
                 tracing::error!("the answer cannot be written as JSON: {cause}");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -219,7 +225,7 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 /// Whether both kinds of answer are welcome, said without weights or quotes.
 fn accepts_both(accept: &str) -> bool {
     let has = |wanted: &str| accept.split(',').any(|kind| kind.trim() == wanted);
-    has(JSON) && has("text/event-stream") && !accept.contains('"')
+    accept == USUAL_ACCEPT || (has(JSON) && has("text/event-stream") && !accept.contains('"'))
 }
 
 /// The HTTP status of an error: always 200 before 2026-07-28; from then on some have their own (MCP 2026-07-28, Streamable

@@ -73,7 +73,7 @@ pub(crate) fn outcome_of(answer: &Result<CallToolResponse, ErrorData>, slot: &Re
 impl Drop for Record {
     fn drop(&mut self) {
         let tool = self.spec.map_or("-", |spec| spec.name);
-        let duration = Moment::now().since(self.started);
+        let duration = self.started.elapsed();
         let (what, failed) = match self.decision {
             Decision::Allowed => (self.outcome.as_str(), !matches!(self.outcome, Outcome::Ok | Outcome::Asked)),
             decision => (decision.as_str(), true),

@@ -172,7 +172,7 @@ impl McpServer {
         let (obo, started) = (&self.process.obo, Moment::now());
         let acquired = obo.acquire_token(caller, spec.downstream).await;
         let origin = acquired.as_ref().ok().map(|(_, origin)| origin.as_str());
-        log.exchanged(origin, Moment::now().since(started));
+        log.exchanged(origin, started.elapsed());
         acquired.map(|(token, _)| Some(token)).map_err(|cause| Failure::of_exchange(cause, obo, caller))
     }
 }

@@ -76,7 +76,7 @@ impl ToolCall {
             GraphError::ClaimsChallenge { claims } => obo.answer_challenge(caller, permissions, &claims).await,
             cause => return Err(Failure::of_graph(cause, obo, caller)),
         };
-        log.exchanged(None, Moment::now().since(started));
+        log.exchanged(None, started.elapsed());
         let token = replaced.map_err(|cause| Failure::of_exchange(cause, obo, caller))?;
         self.ask(&ask, &token).await?.map_err(|cause| {
             if matches!(cause, GraphError::TokenRefused | GraphError::ClaimsChallenge { .. }) {
@@ -99,7 +99,7 @@ impl ToolCall {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let started = Moment::now();
         let answer = ask(&self.process.graph, token).await;
-        self.identity.log.asked_graph(Moment::now().since(started));
+        self.identity.log.asked_graph(started.elapsed());
         Ok(answer)
     }
 

@@ -83,7 +83,7 @@ where
     let started = Moment::now();
     let token = BearerToken::from_request(request.headers(), request.uri().query());
     let verified = authenticate(process, token, started, place).await;
-    log.verified(verified.as_ref().ok().map(|(caller, _)| caller), Moment::now().since(started));
+    log.verified(verified.as_ref().ok().map(|(caller, _)| caller), started.elapsed());
     let (caller, place) = match verified {
         Ok(verified) => verified,
         Err(refusal) => return without_body(refused(&refusal), request).await,

@@ -26,7 +26,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use data_encoding::HEXLOWER;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use http::{Extensions, HeaderMap, Method, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tracing::field::Empty;
@@ -42,6 +42,8 @@ use crate::process::Process;
 
 /// The most lines a second at `info` about requests that nobody vouches for.
 const UNVERIFIED_LINES: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
+
+const INVOCATION_ID: HeaderName = HeaderName::from_static("x-azure-functions-invocationid");
 
 /// What the parts of the server find out about one request. Cheap to clone; a request that is not observed has one, too.
 #[derive(Clone, Debug, Default)]
@@ -223,7 +225,7 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let took = Moment::now().since(self.started);
+        let took = self.started.elapsed();
         let facts = std::mem::take(&mut *self.log.facts());
         let failed = self.status.is_some_and(|status| status.is_server_error());
         let outcome = match (&facts, self.status) {
@@ -279,7 +281,7 @@ fn known(method: &Method) -> &'static str {
 }
 
 fn invocation_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("x-azure-functions-invocationid")?.to_str().ok()?;
+    let id = headers.get(INVOCATION_ID)?.to_str().ok()?;
     is_guid(id).then(|| id.to_ascii_lowercase())
 }
 
