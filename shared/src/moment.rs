@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// The monotonic clock does not count the time in which a virtual machine or a serverless instance is frozen, and the
 /// wall clock may be set back. An age is therefore the larger of the two differences: a thawed process knows that its
-/// keys are old, and a clock set back makes nothing younger.
+/// keys are old, and a clock set back makes nothing younger. Only how long a request took is said by one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     monotonic: Instant,

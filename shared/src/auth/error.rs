@@ -33,8 +33,8 @@ pub enum AuthError {
     /// As much is under way as this process takes on.
     #[error("too many requests under way")]
     Overloaded,
-    /// There is no signing key to check with: ours to mend, not the caller's.
-    #[error("no signing keys are at hand")]
+    /// The signing key to check with is not at hand and cannot be fetched: ours to mend, not the caller's.
+    #[error("the signing key cannot be had at the moment")]
     KeysUnavailable {
         /// When to try again.
         retry_after: Duration,

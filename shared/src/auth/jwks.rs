@@ -41,7 +41,10 @@ const LONGEST_FETCH: Duration = Duration::from_secs(30);
 /// From when on failing refreshes are an error and not only a warning.
 const WORRYING_AGE: Duration = Duration::from_hours(2);
 
-/// What callers are told to wait for while there are no keys.
+/// While the background refresh is overdue: how far apart the attempts are that requests cause instead.
+const OVERDUE_RETRY: Duration = Duration::from_mins(1);
+
+/// What callers are told to wait for while keys cannot be had.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The process's key cache. Reading takes one atomic load: no lock, no await.
@@ -54,6 +57,30 @@ pub struct JwksCache {
     refresh_interval: Duration,
     key_ttl: Duration,
     metrics: Arc<Metrics>,
+}
+
+/// What comes of a key that is not at hand.
+enum Miss {
+    /// It came in the meantime.
+    Landed(Arc<VerificationKey>),
+    /// A fetch may bring it: the one in the air, or a new one that the budget pays for.
+    InFlight(Flight<Result<(), FetchError>>),
+    /// Entra has no such key, as far as is known.
+    Unknown,
+    /// It may exist, but nobody here has seen it.
+    Unavailable,
+}
+
+/// A fetch under way; how it ended is noted when this is dropped, so whatever becomes of it.
+struct Attempt {
+    jwks: &'static JwksCache,
+    failed: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.jwks.lock_budget().ended(self.failed);
+    }
 }
 
 /// How the keys stand, for `/health/ready`.
@@ -87,7 +114,7 @@ impl JwksCache {
             let mut failures: u32 = 0;
             loop {
                 pulse.beat();
-                let outcome = self.fetch().landed().await;
+                let outcome = self.fetch(self.lock_budget()).landed().await;
                 failures = if matches!(outcome, Ok(Ok(()))) { 0 } else { failures.saturating_add(1) };
                 tokio::time::sleep(self.pause(failures)).await;
             }
@@ -123,20 +150,19 @@ impl JwksCache {
         if !empty && !looks_like_ours() {
             return Err(unknown());
         }
-        let Some(flight) = self.flight_for_a_miss(empty, now) else {
-            return Err(if empty || self.lock_budget().is_failing() { unavailable() } else { unknown() });
+        let flight = match self.after_a_miss(unverified_kid, empty, now) {
+            Miss::Landed(key) => return Ok(key),
+            Miss::Unknown => return Err(unknown()),
+            Miss::Unavailable => return Err(unavailable()),
+            Miss::InFlight(flight) => flight,
         };
         match tokio::time::timeout(REQUEST_WAIT, flight.landed()).await {
-            Ok(Ok(Ok(()))) => {
-                let found = self.keys.load().lookup(unverified_kid, Moment::now(), self.key_ttl).map(Arc::clone);
-                found.ok_or_else(unknown)
-            }
+            Ok(Ok(Ok(()))) => self.held(unverified_kid, Moment::now()).ok_or_else(unknown),
             _ => Err(unavailable()),
         }
     }
 
     /// The key with that identifier, if it is at hand.
-    #[cfg(test)]
     pub(super) fn held(&self, kid: &str, now: Moment) -> Option<Arc<VerificationKey>> {
         self.keys.load().lookup(kid, now, self.key_ttl).map(Arc::clone)
     }
@@ -170,15 +196,24 @@ impl JwksCache {
         survey
     }
 
-    /// The fetch a miss may wait for: the one in the air, or a new one that the budget pays for.
-    fn flight_for_a_miss(&'static self, empty: bool, now: Moment) -> Option<Flight<Result<(), FetchError>>> {
-        if let Some(flight) = self.flights.in_flight(&()) {
-            return Some(flight);
-        }
+    /// What comes of a miss. Decided at one moment: the budget is locked while a fetch begins, and is told how it ended before it
+    /// counts as landed.
+    fn after_a_miss(&'static self, unverified_kid: &str, empty: bool, now: Moment) -> Miss {
         let mut budget = self.lock_budget();
-        let granted = if empty { budget.take_when_empty(now, EMPTY_RETRY) } else { budget.take(now) };
-        drop(budget);
-        granted.then(|| self.fetch())
+        if let Some(flight) = self.flights.in_flight(&()) {
+            return Miss::InFlight(flight);
+        }
+        if let Some(key) = self.held(unverified_kid, now) {
+            return Miss::Landed(key);
+        }
+        let granted = if empty { budget.is_due(now, EMPTY_RETRY) } else { budget.take(now) };
+        if granted {
+            Miss::InFlight(self.fetch(budget))
+        } else if empty || budget.is_failing() {
+            Miss::Unavailable
+        } else {
+            Miss::Unknown
+        }
     }
 
     /// Starts a refresh that nobody waits for, if the background one is overdue: timers stand still while an instance is
@@ -186,10 +221,9 @@ impl JwksCache {
     fn catch_up(&'static self, fetched_at: Option<Moment>, now: Moment) {
         let overdue = self.refresh_interval + self.refresh_interval / 5;
         if fetched_at.is_some_and(|fetched_at| now.since(fetched_at) > overdue) {
-            let mut budget = self.lock_budget();
-            if budget.take_when_overdue(now) {
-                drop(budget);
-                drop(self.fetch());
+            let budget = self.lock_budget();
+            if budget.is_due(now, OVERDUE_RETRY) {
+                drop(self.fetch(budget));
             }
         }
     }
@@ -198,18 +232,18 @@ impl JwksCache {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fetch in the air, or a new one.
-    fn fetch(&'static self) -> Flight<Result<(), FetchError>> {
-        self.lock_budget().attempted(Moment::now());
+    /// The fetch in the air, or a new one. It ends in a task of its own, which never waits for the budget while it holds another lock.
+    fn fetch(&'static self, mut budget: MutexGuard<'_, RefreshBudget>) -> Flight<Result<(), FetchError>> {
+        budget.attempted(Moment::now());
         self.flights.join((), || {
             let fetch = async move {
+                let mut attempt = Attempt { jwks: self, failed: true };
                 let fetch = tokio::time::timeout(LONGEST_FETCH, self.source.fetch(Moment::now()));
-                let fetched = fetch.await.unwrap_or(Err(FetchError::Stuck));
-                self.lock_budget().ended(fetched.is_err());
-                match fetched {
+                match fetch.await.unwrap_or(Err(FetchError::Stuck)) {
                     Ok(keys) => {
                         self.metrics.keys_fetched("ok");
                         self.take_in(keys);
+                        attempt.failed = false;
                         Ok(())
                     }
                     Err(error) => {

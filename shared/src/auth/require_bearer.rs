@@ -88,10 +88,11 @@ where
         Ok(verified) => verified,
         Err(refusal) => return without_body(refused(&refusal), request).await,
     };
-    if let Err(refusal) = process.limits.admit(&caller) {
-        drop(place);
-        return without_body(refused(&refusal), request).await;
-    }
+    let place = place.map_or_else(|| process.limits.place(), Ok);
+    let place = match place.and_then(|place| process.limits.admit(&caller).map(|()| place)) {
+        Ok(place) => place,
+        Err(refusal) => return without_body(refused(&refusal), request).await,
+    };
     request.headers_mut().remove(AUTHORIZATION);
     let slot = RefusalSlot::default();
     request.extensions_mut().insert(Admitted { caller, slot: slot.clone(), log: log.clone() });
@@ -124,22 +125,21 @@ async fn without_body(mut refusal: Response, request: Request) -> Response {
     refusal
 }
 
-/// The caller, and its place. Nothing is ever waited for here but keys, and who waits for those has not been vouched for: it holds no
-/// place meanwhile.
+/// The caller, and its place if it kept that. Nothing is ever waited for here but keys, and who waits for those has not been vouched
+/// for: it holds no place meanwhile.
 async fn authenticate(
     process: &'static Process,
     token: Result<BearerToken<'_>, AuthError>,
     now: Moment,
     place: Place,
-) -> Result<(Arc<Caller>, Place), AuthError> {
-    let verifying = process.verifier.authenticate(token?, &process.jwks, now);
+) -> Result<(Arc<Caller>, Option<Place>), AuthError> {
+    let verifying = async { process.verifier.authenticate(token?, &process.jwks, now).await };
     let mut verifying = pin!(verifying.instrument(info_span!("auth.verify")));
     match poll_fn(|context| Poll::Ready(verifying.as_mut().poll(context))).await {
-        Poll::Ready(verified) => Ok((verified?, place)),
+        Poll::Ready(verified) => Ok((verified?, Some(place))),
         Poll::Pending => {
             drop(place);
-            let caller = verifying.await?;
-            Ok((caller, process.limits.place()?))
+            Ok((verifying.await?, None))
         }
     }
 }

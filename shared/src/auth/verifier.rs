@@ -58,7 +58,7 @@ impl TokenVerifier {
     ///
     /// # Errors
     ///
-    /// [`AuthError::InvalidToken`] with what is wrong, [`AuthError::KeysUnavailable`] while there are no keys.
+    /// [`AuthError::InvalidToken`] with what is wrong, [`AuthError::KeysUnavailable`] where the key cannot be had.
     pub async fn authenticate(
         &self,
         token: BearerToken<'_>,

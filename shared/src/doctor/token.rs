@@ -70,7 +70,7 @@ fn check_of(row: Row) -> Check {
 fn fix_of_refusal(cause: &AuthError) -> &'static str {
     match cause {
         AuthError::InvalidToken(fault) => fix_of(*fault),
-        AuthError::KeysUnavailable { .. } => "there are no signing keys to check with: mend `keys` first",
+        AuthError::KeysUnavailable { .. } => "the signing key to check with cannot be had: mend `keys` first",
         _ => "sign in again and paste the new token",
     }
 }

@@ -40,7 +40,7 @@ use crate::auth::error::AuthError;
 use crate::moment::Moment;
 use crate::process::Process;
 
-/// The most lines a second at `info` about requests that nobody vouches for.
+/// The most lines a second at `info`, and at `warn`, about requests that nobody vouches for.
 const UNVERIFIED_LINES: NonZeroU32 = NonZeroU32::MIN.saturating_add(19);
 
 const INVOCATION_ID: HeaderName = HeaderName::from_static("x-azure-functions-invocationid");
@@ -117,13 +117,25 @@ fn add(sum: &mut Option<Duration>, more: Duration) {
     *sum = Some(sum.unwrap_or_default() + more);
 }
 
-/// How many lines about unverified requests may still be written this second.
+/// How many lines about unverified requests may still be written this second. What failed has its own, or strangers' refusals would
+/// hide it.
 #[derive(Debug)]
-pub(crate) struct LineBudget(DefaultDirectRateLimiter);
+pub(crate) struct LineBudget {
+    failed: DefaultDirectRateLimiter,
+    others: DefaultDirectRateLimiter,
+}
+
+impl LineBudget {
+    fn allow(&self, failed: bool) -> bool {
+        let lines = if failed { &self.failed } else { &self.others };
+        lines.check().is_ok()
+    }
+}
 
 impl Default for LineBudget {
     fn default() -> Self {
-        Self(RateLimiter::direct(Quota::per_second(UNVERIFIED_LINES)))
+        let lines = || RateLimiter::direct(Quota::per_second(UNVERIFIED_LINES));
+        Self { failed: lines(), others: lines() }
     }
 }
 
@@ -254,7 +266,7 @@ impl Drop for Ending {
             self.span.record("error.type", error);
         }
         let _in_span = self.span.enter();
-        if self.is_ping() || (facts.caller.is_none() && self.process.lines.0.check().is_err()) {
+        if self.is_ping() || (facts.caller.is_none() && !self.process.lines.allow(failed)) {
             line!(debug, self, facts, outcome, took);
         } else if failed {
             line!(warn, self, facts, outcome, took);

@@ -51,7 +51,7 @@ impl RefreshBudget {
             self.refilled_at = self.refilled_at.plus(REFILL);
         }
         if self.left == 0 {
-            return self.failing && self.take_when_empty(now, RETRY);
+            return self.failing && self.is_due(now, RETRY);
         }
         if self.left == BURST {
             self.refilled_at = now;
@@ -60,14 +60,9 @@ impl RefreshBudget {
         true
     }
 
-    /// Whether a request may cause a fetch while there are no keys at all: attempts at least `spacing` apart.
-    pub(crate) fn take_when_empty(&mut self, now: Moment, spacing: Duration) -> bool {
+    /// Whether the last attempt is `spacing` ago.
+    pub(crate) fn is_due(&self, now: Moment, spacing: Duration) -> bool {
         self.attempted_at.is_none_or(|attempted_at| now.since(attempted_at) >= spacing)
-    }
-
-    /// Whether a request may cause the refresh that the background has missed: attempts at least a minute apart.
-    pub(crate) fn take_when_overdue(&mut self, now: Moment) -> bool {
-        self.take_when_empty(now, Duration::from_mins(1))
     }
 }
 
@@ -113,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn without_any_keys_attempts_are_spaced_and_not_counted() {
+    fn attempts_that_cost_nothing_are_spaced() {
         let start = Moment::now();
         let mut budget = RefreshBudget::new(start);
         let spacing = Duration::from_secs(4);
-        assert!(budget.take_when_empty(start, spacing));
+        assert!(budget.is_due(start, spacing));
         budget.attempted(start);
-        assert!(!budget.take_when_empty(start.plus(Duration::from_secs(3)), spacing));
-        assert!(budget.take_when_empty(start.plus(Duration::from_secs(4)), spacing));
+        assert!(!budget.is_due(start.plus(Duration::from_secs(3)), spacing));
+        assert!(budget.is_due(start.plus(Duration::from_secs(4)), spacing));
     }
 }
