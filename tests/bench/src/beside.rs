@@ -19,8 +19,8 @@ const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
 /// Where CPU time is compared.
 const COMPARED: u32 = 64;
 
-/// Each server is loaded for a second as often as this, in turn with the others, and its best figure counts: what else the machine
-/// does can only make it worse.
+/// Each server is loaded for a second as often as this, in turn with the others. Of a server's figures the best counts: what else the
+/// machine does can only make it worse. Of ratios the median: what slows one server in a round slows the one before it, too.
 const ROUNDS: usize = 4;
 
 /// How long [`load`] loads.
@@ -36,16 +36,38 @@ struct Entrant<'a> {
     call: &'a Call,
 }
 
-/// One server's figures, for each of [`CONNECTIONS`].
+/// One server's figures.
 struct Row {
     name: &'static str,
-    /// CPU per request.
-    cpu: Vec<Duration>,
-    per_second: Vec<f64>,
-    p50: Vec<Duration>,
-    p99: Vec<Duration>,
+    /// CPU per request, and the load: for each of [`CONNECTIONS`], for each round.
+    rounds: Vec<Vec<(Duration, Load)>>,
     /// Resident after the first call and at the end, in MiB.
     memory: (f64, f64),
+}
+
+/// What a row shows: the less, the better.
+type Figure = fn(&(Duration, Load)) -> Duration;
+
+const CPU: Figure = |(cpu, _)| *cpu;
+const EACH: Figure = |(_, load)| load.each();
+const P50: Figure = |(_, load)| load.p50;
+const P99: Figure = |(_, load)| load.p99;
+
+impl Row {
+    /// The best of all rounds.
+    fn best(&self, at: usize, figure: Figure) -> Duration {
+        self.rounds[at].iter().map(figure).min().unwrap_or_default()
+    }
+
+    /// The median of what it was in each round, divided by the other's in the same round.
+    fn ratio(&self, other: &Self, at: usize, figure: Figure) -> f64 {
+        let pairs = self.rounds[at].iter().zip(&other.rounds[at]);
+        let mut ratios: Vec<f64> =
+            pairs.map(|(this, other)| figure(this).as_secs_f64() / figure(other).as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        let middle = ratios.len() / 2;
+        f64::midpoint(ratios[middle], ratios[(ratios.len() - 1) / 2])
+    }
 }
 
 pub(crate) async fn measure() {
@@ -88,7 +110,8 @@ pub(crate) async fn measure() {
     let rows = rows(&entrants).await;
     show(&rows);
     let above = |at: usize| {
-        format!("{:.1} at {}", microseconds(rows[1].cpu[at]) - microseconds(rows[0].cpu[at]), CONNECTIONS[at])
+        let [bare, handler] = [&rows[0], &rows[1]].map(|row| microseconds(row.best(at, CPU)));
+        format!("{:.1} at {}", handler - bare, CONNECTIONS[at])
     };
     println!(
         "us CPU of the handler above the bare one: {}",
@@ -259,20 +282,9 @@ async fn rows(entrants: &[Entrant<'_>]) -> Vec<Row> {
         }
     }
     let mut rows = Vec::new();
-    for ((Entrant { name, server, call }, cells), idle) in entrants.iter().zip(measured).zip(idle) {
+    for ((Entrant { name, server, call }, rounds), idle) in entrants.iter().zip(measured).zip(idle) {
         expect_answer(server, call).await;
-        let least = |of: fn(&(Duration, Load)) -> Duration| {
-            let of_rounds = |cell: &Vec<(Duration, Load)>| cell.iter().map(of).min().unwrap_or_default();
-            cells.iter().map(of_rounds).collect::<Vec<_>>()
-        };
-        rows.push(Row {
-            name,
-            cpu: least(|(cpu, _)| *cpu),
-            per_second: least(|(_, load)| load.each()).into_iter().map(|each| 1.0 / each.as_secs_f64()).collect(),
-            p50: least(|(_, load)| load.p50),
-            p99: least(|(_, load)| load.p99),
-            memory: (idle, server.memory("VmRSS")),
-        });
+        rows.push(Row { name, rounds, memory: (idle, server.memory("VmRSS")) });
     }
     rows
 }
@@ -296,24 +308,22 @@ fn show(rows: &[Row]) {
     let cells = |cell: &dyn Fn(usize) -> String| {
         (0..CONNECTIONS.len()).map(|at| format!("{:>24}", cell(at))).collect::<Vec<_>>().concat()
     };
-    let ratio = |ours: Duration, theirs: Duration| ours.as_secs_f64() / theirs.as_secs_f64();
     println!("{:<36} {}", "connections", cells(&|at| CONNECTIONS[at].to_string()));
     println!("CPU us a call, and as a multiple of the first row's");
     for row in rows {
-        let cell = |at: usize| format!("{:.1} ({:.1}x)", microseconds(row.cpu[at]), ratio(row.cpu[at], bare.cpu[at]));
+        let cell = |at: usize| format!("{:.1} ({:.1}x)", microseconds(row.best(at, CPU)), row.ratio(bare, at, CPU));
         println!("  {:<34} {}", row.name, cells(&cell));
     }
     println!("calls a second");
     for row in rows {
-        let cell = |at: usize| format!("{:.0} ({:.2}x)", row.per_second[at], row.per_second[at] / bare.per_second[at]);
+        let per_second = |at: usize| 1.0 / row.best(at, EACH).as_secs_f64();
+        let cell = |at: usize| format!("{:.0} ({:.2}x)", per_second(at), bare.ratio(row, at, EACH));
         println!("  {:<34} {}", row.name, cells(&cell));
     }
     println!("p50 / p99 in ms, and p99 as a multiple");
     for row in rows {
-        let cell = |at: usize| {
-            let (p50, p99) = (row.p50[at], row.p99[at]);
-            format!("{:.2} / {:.2} ({:.1}x)", milliseconds(p50), milliseconds(p99), ratio(p99, bare.p99[at]))
-        };
+        let [p50, p99] = [P50, P99].map(|figure| move |at: usize| milliseconds(row.best(at, figure)));
+        let cell = |at: usize| format!("{:.2} / {:.2} ({:.1}x)", p50(at), p99(at), row.ratio(bare, at, P99));
         println!("  {:<34} {}", row.name, cells(&cell));
     }
     println!("MiB resident after the first call, and after 256 connections");
