@@ -15,6 +15,13 @@ fn with_kid(world: &World, kid: &str) -> String {
     format!("{}.{}.{}", base64url(token.header_json()), base64url(token.claims_json()), base64url([7; 256]))
 }
 
+/// Until the keys have been asked for more than `before` times.
+async fn keys_asked_for(world: &World, before: u64) {
+    while world.emulator.counters().keys <= before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn ten_thousand_unknown_kids_cause_three_fetches_at_most() {
     let world = World::start().await;
@@ -112,9 +119,7 @@ async fn strangers_who_wait_for_keys_take_nobodys_place() {
         join_all((0..20).map(|_| world.list_tools(&stranger))).await
     };
     let others = async {
-        while world.emulator.counters().keys == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        keys_asked_for(&world, before).await;
         for _ in 0..20 {
             check(&world.list_tools(&good).await, "200");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -135,9 +140,7 @@ async fn whoever_has_waited_for_keys_needs_a_place_again() {
     world.emulator.faults().times(Endpoint::Keys, 1, Fault::Delay(Duration::from_millis(300)));
     world.emulator.faults().times(Endpoint::GraphMe, 1, Fault::Delay(Duration::from_millis(900)));
     let meanwhile = async {
-        while world.emulator.counters().keys == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        keys_asked_for(&world, before).await;
         world.call_tool(&known, "get_my_profile").await
     };
     let (waited, meanwhile) = tokio::join!(world.list_tools(&new), meanwhile);

@@ -40,7 +40,7 @@ pub(crate) fn adopt(span: &Span, headers: &HeaderMap) {
 /// Makes `span` part of the trace that `_meta` names, if it names one, with a link to the HTTP request that carried it:
 /// proxies on the way may belong to another trace (MCP conventions, "Context propagation").
 pub fn adopt_meta(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) {
-    if span.is_disabled() || traceparent.is_none() {
+    if traceparent.is_none() {
         return;
     }
     let carrier = Span::current().context().span().span_context().clone();

@@ -60,7 +60,7 @@ impl RefreshBudget {
         true
     }
 
-    /// Whether the last attempt is `spacing` ago.
+    /// Whether the last attempt is at least `spacing` ago: for what costs nothing of the bucket.
     pub(crate) fn is_due(&self, now: Moment, spacing: Duration) -> bool {
         self.attempted_at.is_none_or(|attempted_at| now.since(attempted_at) >= spacing)
     }
