@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::http::{self as client, Answer, HttpClient, HttpError, Limits};
-use crate::moment::Moment;
+use crate::moment::{Moment, Stopwatch};
 use crate::obo::cache::AccessToken;
 use crate::obo::claims;
 use crate::obo::retry::{self, Failure};
@@ -150,7 +150,7 @@ impl GraphClient {
             .header(ACCEPT, "application/json")
             .header("client-request-id", Uuid::new_v4().to_string())
             .headers(trace);
-        let started = Moment::now();
+        let started = Stopwatch::start();
         let answer = client::send(request, TRY).await;
         let outcome = answer.as_ref().map(|answer| answer.status.as_u16()).map_err(HttpError::class);
         self.metrics.downstream_request("graph", outcome, started.elapsed());

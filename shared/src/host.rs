@@ -6,17 +6,17 @@
 mod paced;
 pub mod serve;
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 
 use axum::Router;
-use axum::body::Body;
-use axum::middleware;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::extract::Request;
+use axum::routing::{Route, get};
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::layer::layer_fn;
+use tower::service_fn;
 use tracing::{error, info};
 
 use crate::config::Config;
@@ -32,15 +32,14 @@ const EXIT_CONFIG: u8 = 78;
 /// The Functions host asks `GET /` every 25 ms until anything answers, and later as a ping. A panic outside of a tool fails
 /// its request; the process lives on.
 pub fn complete(process: &'static Process, routes: Router) -> Router {
-    routes
-        .route("/", get(async || StatusCode::NO_CONTENT))
-        .layer(CatchPanicLayer::custom(|_| panicked()))
-        .layer(middleware::from_fn_with_state(process, observe))
-}
-
-fn panicked() -> Response<Body> {
-    error!("a request panicked");
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    // One plain layer: each `Router::layer` boxes a route and its future once more for each request, and axum's `from_fn` again.
+    let observed = layer_fn(move |route: Route| {
+        service_fn(move |request: Request| {
+            let route = route.clone();
+            async move { Ok::<_, Infallible>(observe(process, request, route).await) }
+        })
+    });
+    routes.route("/", get(async || StatusCode::NO_CONTENT)).layer(observed)
 }
 
 /// Serves what `app` makes until told to stop. The whole `main` of an executable.

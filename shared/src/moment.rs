@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// The monotonic clock does not count the time in which a virtual machine or a serverless instance is frozen, and the
 /// wall clock may be set back. An age is therefore the larger of the two differences: a thawed process knows that its
-/// keys are old, and a clock set back makes nothing younger. Only how long a request took is said by one clock.
+/// keys are old, and a clock set back makes nothing younger. Only a [`Stopwatch`] goes by one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     monotonic: Instant,
@@ -16,7 +16,7 @@ pub struct Moment {
 impl Moment {
     /// Now, by both clocks.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads both clocks")]
+    #[expect(clippy::disallowed_methods, reason = "clocks are read in this module only")]
     pub fn now() -> Self {
         Self { monotonic: Instant::now(), unix: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
     }
@@ -28,10 +28,10 @@ impl Moment {
         monotonic.max(self.unix.saturating_sub(earlier.unix))
     }
 
-    /// How long ago that was, within one request: by the monotonic clock alone, which is half the reading.
+    /// A stopwatch that was started at this moment.
     #[must_use]
-    pub fn elapsed(self) -> Duration {
-        self.monotonic.elapsed()
+    pub fn stopwatch(self) -> Stopwatch {
+        Stopwatch(self.monotonic)
     }
 
     /// Whole seconds since 1970-01-01T00:00:00Z, as `exp` and `nbf` count them (RFC 7519 §2, `NumericDate`).
@@ -41,7 +41,7 @@ impl Moment {
     }
 
     /// The wall clock alone, for time stamps.
-    #[expect(clippy::disallowed_methods, reason = "beside `now`, the one place that reads the clocks")]
+    #[expect(clippy::disallowed_methods, reason = "clocks are read in this module only")]
     pub(crate) fn wall_clock() -> SystemTime {
         SystemTime::now()
     }
@@ -50,6 +50,25 @@ impl Moment {
     #[must_use]
     pub fn plus(self, later: Duration) -> Self {
         Self { monotonic: self.monotonic + later, unix: self.unix + later }
+    }
+}
+
+/// How long something within one request takes: by the monotonic clock alone, which is half of a [`Moment`]'s reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// From now on.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "clocks are read in this module only")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago it was started.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
     }
 }
 

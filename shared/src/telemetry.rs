@@ -4,7 +4,7 @@
 //! stdout, because the Functions host shows every line on stderr as an error. Never logged, at any level: tokens,
 //! assertions, secrets, claims, people's names or addresses, bodies.
 
-mod json_line;
+mod json_lines;
 pub mod metrics;
 mod otlp;
 pub mod request;
@@ -22,7 +22,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::Config;
-use json_line::JsonLine;
+use json_lines::JsonLines;
 use metrics::Metrics;
 use otlp::Exporting;
 pub use otlp::OtlpError;
@@ -51,14 +51,14 @@ pub fn layer<W>(writer: W, wanted: Option<&str>, debug: bool) -> Box<dyn Layer<R
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     if debug {
-        layer.with_ansi(false).with_filter(filter(wanted, debug)).boxed()
+        let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+        layer.with_filter(filter(wanted, debug)).boxed()
     } else {
         // Spans are for the exporter. Here they would cost each request more than its lines do, and say nothing that those do not.
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method's lifetimes are not general enough")]
         let events = filter(wanted, debug).and(filter_fn(|metadata| metadata.is_event()));
-        layer.event_format(JsonLine).with_filter(events).boxed()
+        JsonLines::new(writer).with_filter(events).boxed()
     }
 }
 

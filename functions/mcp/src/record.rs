@@ -8,7 +8,7 @@ use rmcp::model::CallToolResponse;
 use shared::audit::{Decision, Entry, Outcome};
 use shared::auth::caller::Caller;
 use shared::auth::require_bearer::{Admitted, RefusalSlot};
-use shared::moment::Moment;
+use shared::moment::Stopwatch;
 use shared::process::Process;
 use shared::telemetry::request::RequestLog;
 use shared::tool::ToolSpec;
@@ -24,7 +24,7 @@ pub(crate) struct Record {
     decision: Decision,
     outcome: Outcome,
     calls: DownstreamCalls,
-    started: Moment,
+    started: Stopwatch,
     log: RequestLog,
 }
 
@@ -44,7 +44,7 @@ impl Record {
             decision,
             outcome,
             calls: Arc::default(),
-            started: Moment::now(),
+            started: Stopwatch::start(),
             log: log.clone(),
         }
     }

@@ -11,7 +11,7 @@ use rmcp::model::CallToolResult;
 use shared::auth::caller::Caller;
 use shared::auth::require_bearer::Admitted;
 use shared::graph::{GraphClient, GraphError};
-use shared::moment::Moment;
+use shared::moment::Stopwatch;
 use shared::obo::cache::AccessToken;
 use shared::process::Process;
 use shared::tool::ToolSpec;
@@ -67,7 +67,7 @@ impl ToolCall {
             Ok(value) => return Ok(value),
             Err(refused) => refused,
         };
-        let started = Moment::now();
+        let started = Stopwatch::start();
         let replaced = match refused {
             GraphError::TokenRefused => {
                 obo.forget(caller, permissions);
@@ -97,7 +97,7 @@ impl ToolCall {
             return Err(Failure::tell("Microsoft Graph is still busy with your other requests. Try again shortly."));
         };
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let started = Moment::now();
+        let started = Stopwatch::start();
         let answer = ask(&self.process.graph, token).await;
         self.identity.log.asked_graph(started.elapsed());
         Ok(answer)

@@ -3,7 +3,6 @@
 //! It decides before the body is read. Behind it there is an [`Admitted`] in the request's extensions and no `Authorization`
 //! header any more: the inbound token must never travel on (MCP 2026-07-28, Authorization, "Token Handling").
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
+use futures::poll;
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};
 use tracing::{Instrument as _, info_span};
@@ -80,10 +80,10 @@ where
         Ok(place) => place,
         Err(refusal) => return without_body(refused(&refusal), request).await,
     };
-    let started = Moment::now();
+    let now = Moment::now();
     let token = BearerToken::from_request(request.headers(), request.uri().query());
-    let verified = authenticate(process, token, started, place).await;
-    log.verified(verified.as_ref().ok().map(|(caller, _)| caller), started.elapsed());
+    let verified = authenticate(process, token, now, place).await;
+    log.verified(verified.as_ref().ok().map(|(caller, _)| caller), now.stopwatch().elapsed());
     let (caller, place) = match verified {
         Ok(verified) => verified,
         Err(refusal) => return without_body(refused(&refusal), request).await,
@@ -135,7 +135,7 @@ async fn authenticate(
 ) -> Result<(Arc<Caller>, Option<Place>), AuthError> {
     let verifying = async { process.verifier.authenticate(token?, &process.jwks, now).await };
     let mut verifying = pin!(verifying.instrument(info_span!("auth.verify")));
-    match poll_fn(|context| Poll::Ready(verifying.as_mut().poll(context))).await {
+    match poll!(verifying.as_mut()) {
         Poll::Ready(verified) => Ok((verified?, Some(place))),
         Poll::Pending => {
             drop(place);

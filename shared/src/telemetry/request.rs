@@ -17,27 +17,30 @@
 //! for beyond a few lines a second, whatever the answer, because one line for each request of a flood would be a second flood.
 
 use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::{MatchedPath, Request};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::Route;
 use data_encoding::HEXLOWER;
+use futures::FutureExt as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
 use tracing::field::Empty;
-use tracing::{Instrument as _, Span, debug, info, info_span, warn};
+use tracing::{Instrument as _, Span, debug, error, info, info_span, warn};
 
 use super::metrics::AnsweredRequest;
 use super::trace_context;
 use crate::auth::caller::Caller;
 use crate::auth::claims::is_guid;
 use crate::auth::error::AuthError;
-use crate::moment::Moment;
+use crate::moment::Stopwatch;
 use crate::process::Process;
 
 /// The most lines a second at `info`, and at `warn`, about requests that nobody vouches for.
@@ -139,15 +142,11 @@ impl Default for LineBudget {
     }
 }
 
-/// Watches a request from its head to its answer: span, measurements, the one line.
-pub async fn observe(
-    State(process): State<&'static Process>,
-    route: Option<MatchedPath>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Watches a request from its head to its answer: span, measurements, the one line. A panic is answered, too: with 500.
+pub async fn observe(process: &'static Process, mut request: Request, route: Route) -> Response {
     let (method, log) = (known(request.method()), RequestLog::default());
-    let path = route.as_ref().map_or("-", MatchedPath::as_str);
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let path = matched.as_ref().map_or("-", MatchedPath::as_str);
     let span = info_span!(
         "http.request",
         otel.name = %format_args!("{method} {path}"),
@@ -164,13 +163,20 @@ pub async fn observe(
         span: span.clone(),
         method,
         invocation: invocation_id(request.headers()),
-        route,
+        matched,
         status: None,
-        started: Moment::now(),
+        started: Stopwatch::start(),
         log: log.clone(),
     };
     request.extensions_mut().insert(log);
-    let response = next.run(request).instrument(span).await;
+    let answered = async {
+        let answer = AssertUnwindSafe(route.oneshot(request)).catch_unwind().await;
+        answer.unwrap_or_else(|_| {
+            error!("a request panicked");
+            Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        })
+    };
+    let Ok(response) = answered.instrument(span).await;
     ending.status = Some(response.status());
     if response.body().size_hint().exact().is_some() {
         return response;
@@ -190,9 +196,9 @@ struct Ending {
     span: Span,
     method: &'static str,
     invocation: Option<String>,
-    route: Option<MatchedPath>,
+    matched: Option<MatchedPath>,
     status: Option<StatusCode>,
-    started: Moment,
+    started: Stopwatch,
     log: RequestLog,
 }
 
@@ -225,7 +231,7 @@ macro_rules! line {
 
 impl Ending {
     fn route(&self) -> &str {
-        self.route.as_ref().map_or("-", MatchedPath::as_str)
+        self.matched.as_ref().map_or("-", MatchedPath::as_str)
     }
 
     /// Whether this is one of the pings that come all the time.
