@@ -7,10 +7,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::pin::pin;
+use std::task::Poll;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures::poll;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -82,8 +85,13 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// The answer to a request whose body is too large, too slow or broken off.
 pub(crate) async fn collect(limits: Limits, body: Body) -> Result<Bytes, Response> {
-    let reading = Limited::new(body, limits.body_bytes).collect();
-    match tokio::time::timeout(limits.body_timeout, reading).await {
+    let mut reading = pin!(Limited::new(body, limits.body_bytes).collect());
+    let read = match poll!(reading.as_mut()) {
+        // It came with its head.
+        Poll::Ready(read) => Ok(read),
+        Poll::Pending => tokio::time::timeout(limits.body_timeout, reading).await,
+    };
+    match read {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(rpc_error(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, "The body is larger than this server reads"))

@@ -10,9 +10,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures::{sink, stream};
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use rmcp::RoleServer;
@@ -154,7 +155,12 @@ impl Direct {
         };
         let mut bytes = Vec::with_capacity(USUAL_BYTES);
         Ok(match serde_json::to_writer(&mut bytes, &message) {
-            Ok(()) => (status, [(CONTENT_TYPE, JSON)], bytes).into_response(),
+            Ok(()) => {
+                let mut response = Response::new(Body::from(bytes));
+                *response.status_mut() = status;
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+                response
+            }
             Err(cause) => {
                 tracing::error!("the answer cannot be written as JSON: {cause}");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -251,7 +257,6 @@ fn lone_peer(server: &Arc<McpServer>, version: &ProtocolVersion) -> Peer<RoleSer
 
 #[cfg(test)]
 mod tests {
-    use http::header::HeaderValue;
     use serde_json::{Value, json};
     use shared::config::Config;
     use shared::process::Process;

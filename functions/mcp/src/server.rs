@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::task::Poll;
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, poll};
 use http::request::Parts;
 use rmcp::handler::server::router::tool::{ToolRoute, ToolRouter};
 use rmcp::handler::server::tool::ToolCallContext;
@@ -19,7 +20,7 @@ use shared::audit::{Decision, Outcome};
 use shared::auth::caller::Caller;
 use shared::auth::error::AuthError;
 use shared::auth::require_bearer::{Admitted, RefusalSlot};
-use shared::moment::Moment;
+use shared::moment::Stopwatch;
 use shared::obo::cache::AccessToken;
 use shared::process::Process;
 use shared::telemetry::trace_context;
@@ -169,8 +170,9 @@ impl McpServer {
         if spec.downstream.is_empty() {
             return Ok(None);
         }
-        let (obo, started) = (&self.process.obo, Moment::now());
-        let acquired = obo.acquire_token(caller, spec.downstream).await;
+        let (obo, started) = (&self.process.obo, Stopwatch::start());
+        // Its future is the largest part of a call's, and most calls find their token in the cache.
+        let acquired = Box::pin(obo.acquire_token(caller, spec.downstream)).await;
         let origin = acquired.as_ref().ok().map(|(_, origin)| origin.as_str());
         log.exchanged(origin, started.elapsed());
         acquired.map(|(token, _)| Some(token)).map_err(|cause| Failure::of_exchange(cause, obo, caller))
@@ -266,36 +268,43 @@ impl ServerHandler for McpServer {
         let cancelled = context.ct.clone();
         let span = span_of(spec, &context);
         let (slot, calls) = (identity.slot.clone(), record.downstream_calls());
-        let call = AssertUnwindSafe(self.run(offer, identity, calls, request, context)).catch_unwind();
+        // Boxed, as in `direct`: it is large, and would be copied with each future that is built round it.
+        let run = Box::pin(self.run(offer, identity, calls, request, context));
+        let mut call = AssertUnwindSafe(run).catch_unwind();
         let guarded = async {
-            tokio::select! {
-                ended = tokio::time::timeout(limit, call) => match ended {
-                    Ok(Ok(answer)) => {
-                        let outcome = outcome_of(&answer, &slot);
-                        if !matches!(outcome, Outcome::Ok | Outcome::Asked) {
-                            Span::current().record("error.type", outcome.as_str());
-                        }
-                        record.ended(outcome);
-                        answer
-                    }
-                    // rmcp would never answer a call whose handler panicked.
-                    Ok(Err(_)) => {
-                        error!("the tool panicked");
-                        Span::current().record("error.type", Outcome::Failed.as_str());
-                        record.ended(Outcome::Failed);
-                        Err(ErrorData::internal_error("the tool failed", None))
-                    }
-                    Err(_) => {
-                        warn!("the tool took longer than {limit:?}");
-                        Span::current().record("error.type", Outcome::TimedOut.as_str());
-                        record.ended(Outcome::TimedOut);
-                        Ok(tool_error("The tool took too long. Try again shortly.".to_owned()).into())
+            let ended = match poll!(&mut call) {
+                // At once, as nearly always where nothing is asked of Graph: nobody needs to watch the time.
+                Poll::Ready(ended) => Ok(ended),
+                Poll::Pending => tokio::select! {
+                    ended = tokio::time::timeout(limit, call) => ended,
+                    // rmcp trips the token when the client goes away and leaves stopping to us.
+                    () = cancelled.cancelled() => {
+                        info!("the client went away");
+                        return Err(ErrorData::internal_error("the request was cancelled", None));
                     }
                 },
-                // rmcp trips the token when the client goes away and leaves stopping to us.
-                () = cancelled.cancelled() => {
-                    info!("the client went away");
-                    Err(ErrorData::internal_error("the request was cancelled", None))
+            };
+            match ended {
+                Ok(Ok(answer)) => {
+                    let outcome = outcome_of(&answer, &slot);
+                    if !matches!(outcome, Outcome::Ok | Outcome::Asked) {
+                        Span::current().record("error.type", outcome.as_str());
+                    }
+                    record.ended(outcome);
+                    answer
+                }
+                // rmcp would never answer a call whose handler panicked.
+                Ok(Err(_)) => {
+                    error!("the tool panicked");
+                    Span::current().record("error.type", Outcome::Failed.as_str());
+                    record.ended(Outcome::Failed);
+                    Err(ErrorData::internal_error("the tool failed", None))
+                }
+                Err(_) => {
+                    warn!("the tool took longer than {limit:?}");
+                    Span::current().record("error.type", Outcome::TimedOut.as_str());
+                    record.ended(Outcome::TimedOut);
+                    Ok(tool_error("The tool took too long. Try again shortly.".to_owned()).into())
                 }
             }
         };
