@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
-use tracing::error;
-use tracing_subscriber::filter::{Directive, EnvFilter, FilterExt as _, LevelFilter, filter_fn};
+use tracing::{Metadata, error};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{Layer, Registry};
 
@@ -27,23 +27,20 @@ use metrics::Metrics;
 use otlp::Exporting;
 pub use otlp::OtlpError;
 
-/// Crates that write request or response contents at their chattier levels, held down whatever is asked for: rmcp logs
-/// tool arguments and results from `debug` on, and HTTP/2 its header frames.
-/// Of rmcp's service even warnings, which repeat what this server logs about a refusal.
-const HELD_DOWN: &[(&str, LevelFilter)] =
-    &[("rmcp", LevelFilter::WARN), ("rmcp::service", LevelFilter::ERROR), ("h2", LevelFilter::INFO)];
+/// Crates that write what requests and answers say, held down whatever is asked for: rmcp logs tool arguments and results from `debug`
+/// on and values of refused requests from `warn` on, and HTTP/2 its header frames.
+const HELD_DOWN: &[(&str, LevelFilter)] = &[("rmcp", LevelFilter::ERROR), ("h2", LevelFilter::INFO)];
 
-/// What is logged: `wanted` in the syntax of `RUST_LOG` (default `info`, with `DEBUG=true` `debug`), less what must
-/// never be.
-#[must_use]
-pub fn filter(wanted: Option<&str>, debug: bool) -> EnvFilter {
+/// What is logged: `wanted` in the syntax of `RUST_LOG` (default `info`, with `DEBUG=true` `debug`).
+fn filter(wanted: Option<&str>, debug: bool) -> EnvFilter {
     let default = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let filter = EnvFilter::builder().with_default_directive(default.into()).parse_lossy(wanted.unwrap_or_default());
-    HELD_DOWN.iter().fold(filter, |filter, (target, level)| {
-        format!("{target}={level}")
-            .parse::<Directive>()
-            .map_or_else(|_| EnvFilter::new("off"), |limit| filter.add_directive(limit))
-    })
+    EnvFilter::builder().with_default_directive(default.into()).parse_lossy(wanted.unwrap_or_default())
+}
+
+/// Whether this may be logged at all. Apart from [`filter`], in which a more exact directive would win.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    let source = metadata.target().split("::").next().unwrap_or_default();
+    HELD_DOWN.iter().all(|(held_down, most)| source != *held_down || metadata.level() <= most)
 }
 
 /// The layer that writes log lines to `writer`.
@@ -51,14 +48,14 @@ pub fn layer<W>(writer: W, wanted: Option<&str>, debug: bool) -> Box<dyn Layer<R
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    let wanted = filter(wanted, debug);
     if debug {
         let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
-        layer.with_filter(filter(wanted, debug)).boxed()
+        layer.with_filter(wanted.and(filter_fn(may_be_logged))).boxed()
     } else {
         // Spans are for the exporter. Here they would cost each request more than its lines do, and say nothing that those do not.
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method's lifetimes are not general enough")]
-        let events = filter(wanted, debug).and(filter_fn(|metadata| metadata.is_event()));
-        JsonLines::new(writer).with_filter(events).boxed()
+        let kept = filter_fn(|metadata| metadata.is_event() && may_be_logged(metadata));
+        JsonLines::new(writer).with_filter(wanted.and(kept)).boxed()
     }
 }
 

@@ -1,12 +1,24 @@
 //! The executable's own log at trace level carries no secret, whatever happens.
 
 use emulator::{CLIENT_SECRET, Emulator, Endpoint, EntraError, Fault, User};
+use serde_json::json;
 use support::sentinel;
 
 use crate::executable::Handler;
 use crate::world;
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_my_profile"}}"#;
+
+/// The same by rmcp's transport, which answers where progress is asked for.
+const CALL_WITH_PROGRESS: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get_my_profile","_meta":{"progressToken":1}}}"#;
+
+/// What a body says and rmcp refuses: another revision than the header's.
+const SAID: &str = "words-of-a-body";
+
+/// All there is, by directives that are more exact than any of the server's own.
+const EVERYTHING: &str =
+    "trace,rmcp::transport=trace,rmcp::service=trace,rmcp::handler=trace,h2::proto=trace,h2::codec=trace";
 
 #[tokio::test]
 async fn no_log_line_carries_a_token_a_secret_or_a_claim() {
@@ -18,7 +30,8 @@ async fn no_log_line_carries_a_token_a_secret_or_a_claim() {
             }
         }
         sentinel::register(CLIENT_SECRET);
-        let settings = [("RUST_LOG", "trace"), ("DEBUG", debug)];
+        sentinel::register(SAID);
+        let settings = [("RUST_LOG", EVERYTHING), ("DEBUG", debug)];
         let handler = Handler::start(world::settings_for(&emulator.base_url(), &settings)).await;
         exercise(&emulator, &handler).await;
         handler.terminate();
@@ -39,8 +52,15 @@ async fn no_log_line_carries_a_token_a_secret_or_a_claim() {
 /// Good calls, refused ones and failing ones.
 async fn exercise(emulator: &Emulator, handler: &Handler) {
     for user in User::ALL {
-        handler.post(&emulator.token(user).build(), CALL).await;
+        for call in [CALL, CALL_WITH_PROGRESS] {
+            let reply = handler.post(&emulator.token(user).build(), call).await;
+            assert!(user != User::Alice || reply.body.contains(user.name()), "{}", reply.body);
+        }
     }
+    let client = json!({ "name": SAID, "version": "1" });
+    let params = json!({ "protocolVersion": SAID, "capabilities": {}, "clientInfo": client });
+    let refused = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params }).to_string();
+    assert_eq!(handler.post(&emulator.token(User::Alice).build(), &refused).await.status, 400);
     let alice = || emulator.token(User::Alice);
     let evil = "evil\u{1b}[31m kid";
     let refused = [
