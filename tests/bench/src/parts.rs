@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 pub(crate) fn measure() {
     let criterion = Criterion::default().without_plots();
     let mut criterion =
-        criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
+        criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(1_500)).sample_size(20);
     let runtime: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let emulator = runtime.block_on(Emulator::start());
     let (process, app) = runtime.block_on(ours::start_silently(&emulator));
