@@ -19,8 +19,10 @@ use tower::ServiceExt as _;
 /// Measures them; on a runtime of its own, so not from within one.
 pub(crate) fn measure() {
     let criterion = Criterion::default().without_plots();
-    let mut criterion =
-        criterion.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_millis(1_500)).sample_size(20);
+    let mut criterion = criterion
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(1500))
+        .sample_size(20);
     let runtime: Runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let emulator = runtime.block_on(Emulator::start());
     let (process, app) = runtime.block_on(ours::start_silently(&emulator));
