@@ -39,7 +39,7 @@ fn filter(wanted: Option<&str>, debug: bool) -> EnvFilter {
 
 /// Whether this may be logged at all. Apart from [`filter`], in which a more exact directive would win.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    let source = metadata.target().split("::").next().unwrap_or_default();
+    let source = crate_of(metadata.target());
     HELD_DOWN.iter().all(|(held_down, most)| source != *held_down || metadata.level() <= most)
 }
 
@@ -115,7 +115,12 @@ impl Telemetry {
 
 /// Whether spans of this target are ours to export.
 fn is_ours(target: &str) -> bool {
-    matches!(target.split("::").next(), Some("shared" | "mcp"))
+    matches!(crate_of(target), "shared" | "mcp")
+}
+
+/// The crate that a target names, as targets are unless somebody wrote another one.
+fn crate_of(target: &str) -> &str {
+    target.split_once("::").map_or(target, |(name, _)| name)
 }
 
 /// How many panics there were, contained ones too.
